@@ -1,0 +1,12 @@
+//! The run loop: a fold of events that decides the next thing to do, and the ports it needs.
+//!
+//! This room knows neither wasmtime nor an HTTP client nor SQL. What it needs of the world comes in
+//! through its ports: [`EventStore`] and [`Documents`] keep, [`StepRunner`] acts, and a
+//! [`docket_model::Clock`] tells the time.
+
+mod ports;
+
+pub use ports::{
+    DocumentReader, DocumentWriter, Documents, Durability, EventStore, Journal, LogLevel, Reporter,
+    RunFilter, RunSummary, StepCall, StepRunner, Stop, StoreError,
+};

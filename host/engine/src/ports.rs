@@ -1,0 +1,313 @@
+//! What the engine needs of the world, as traits; each has a real and an in-memory implementation.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use docket_model::{
+    Digest, DocumentRef, EffectCall, Event, Outcome, PinnedPlugin, RunId, RunResult, StepPath,
+    StepResult,
+};
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// One attempt's memory: answers recorded effects, and records new ones.
+///
+/// `&mut` on purpose: the effects of one attempt are sequential, since concurrent ones could not be
+/// replayed.
+#[async_trait]
+pub trait Journal: Send {
+    /// Answers `call` from memory, in order, or records the intent (durably, unless the call is
+    /// repeatable), awaits `exec`, and records the outcomes: one for each request.
+    ///
+    /// An intent without outcome answers [`Outcome::InDoubt`] and leaves `exec` unpolled.
+    ///
+    /// # Errors
+    /// [`Stop`]: the attempt must end now, and the guest be dropped without hearing of it.
+    async fn effect<'a>(
+        &mut self,
+        call: EffectCall,
+        exec: BoxFuture<'a, Result<Vec<Outcome>, Stop>>,
+    ) -> Result<Vec<Outcome>, Stop>;
+}
+
+/// Why an attempt ends without a result. Not journaled as one, and never shown to the guest.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// The run was cancelled, or the host shuts down.
+    #[error("the run was stopped")]
+    Cancelled,
+    /// The plugin did something else than the journal says it did. Nothing was sent.
+    #[error(
+        "the plugin is not deterministic: effect {index} of {path} was {recorded}, and now is {now}"
+    )]
+    NonDeterministic {
+        /// Whose effect.
+        path: StepPath,
+        /// Its place.
+        index: u32,
+        /// What the journal holds.
+        recorded: String,
+        /// What the plugin asked for.
+        now: String,
+    },
+    /// The host itself failed: its disk, its database, its memory.
+    #[error("{0}")]
+    Fault(String),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(error.to_string())
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Fault(error.to_string())
+    }
+}
+
+/// Runs one attempt of a step.
+#[async_trait]
+pub trait StepRunner: Send + Sync {
+    /// Runs the attempt to its end. A failure of the guest or of the provider is a
+    /// [`StepResult::Failed`] without `retry_at`; the engine decides about retries.
+    ///
+    /// # Errors
+    /// [`Stop`], from the journal or from the host itself.
+    async fn run(
+        &self,
+        call: StepCall,
+        journal: &mut dyn Journal,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<StepResult, Stop>;
+}
+
+/// One attempt of a step, ready to run.
+#[derive(Debug, Clone)]
+pub struct StepCall {
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub path: StepPath,
+    /// From 1.
+    pub attempt: u32,
+    /// When the attempt started, as the journal has it.
+    pub started_at: Timestamp,
+    /// The plugin's name.
+    pub plugin: String,
+    /// The plugin as the plan pins it.
+    pub pinned: PinnedPlugin,
+    /// The action's name.
+    pub action: String,
+    /// The input, documents by reference.
+    pub input: Value,
+    /// The connection's name.
+    pub connection: Option<String>,
+    /// The user to act as, with a per-user connection.
+    pub act_as: Option<String>,
+    /// The same for every attempt of this step in this run, and unique to it.
+    pub idempotency_key: String,
+    /// The longest that the attempt may take.
+    pub timeout: Duration,
+    /// A source's cursor.
+    pub cursor: Option<String>,
+}
+
+/// Hears what a run does while it does it; for views and logs. Never decides anything.
+pub trait Reporter: Send + Sync {
+    /// An event was appended to the run's journal.
+    fn event(&self, run: &RunId, event: &Event);
+    /// The guest wrote a log line.
+    fn log(&self, run: &RunId, path: &StepPath, level: LogLevel, message: &str);
+    /// The guest said how far it is.
+    fn progress(&self, run: &RunId, path: &StepPath, done: u64, total: Option<u64>, what: &str);
+}
+
+/// How much a guest's log line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// For plugin authors.
+    Debug,
+    /// For those who look.
+    Info,
+    /// Somebody should look.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+/// When an append is finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Once it is in order behind all earlier appends; the disk follows.
+    Ordered,
+    /// Once it, and with it all earlier appends, survives a crash of process and machine.
+    Synced,
+}
+
+/// Keeps the events of runs, and the blobs (plans) that they name.
+///
+/// Appends of all runs form one order, and what is durable is always a prefix of it.
+#[async_trait]
+pub trait EventStore: Send + Sync {
+    /// Appends events to a run. `first` is the number of the first one, counted from 0 in the run.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where `first` is not the run's next number: somebody else owns the
+    /// run. Nothing is appended then. Otherwise the disk's errors; a [`Durability::Ordered`] append
+    /// that fails later makes every later append fail.
+    async fn append(
+        &self,
+        run: &RunId,
+        first: u64,
+        events: Vec<Event>,
+        durability: Durability,
+    ) -> Result<(), StoreError>;
+
+    /// A run's events in order; empty for an unknown run.
+    ///
+    /// # Errors
+    /// The disk's; [`StoreError::Newer`] and [`StoreError::Damaged`].
+    async fn events(&self, run: &RunId) -> Result<Vec<Event>, StoreError>;
+
+    /// Runs, newest first.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<RunSummary>, StoreError>;
+
+    /// Stores a blob by its digest; durable when it returns.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn put_blob(&self, bytes: Vec<u8>) -> Result<Digest, StoreError>;
+
+    /// A blob.
+    ///
+    /// # Errors
+    /// The disk's; [`StoreError::Damaged`] where the bytes do not have the digest.
+    async fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError>;
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Only those that have no `RunFinished`.
+    pub only_unfinished: bool,
+    /// Only runs of this workflow.
+    pub workflow: Option<String>,
+    /// At most so many.
+    pub limit: Option<u32>,
+}
+
+/// A run in a list.
+#[derive(Debug, Clone)]
+pub struct RunSummary {
+    /// Its id.
+    pub id: RunId,
+    /// Its workflow.
+    pub workflow: String,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// How it ended.
+    pub result: Option<RunResult>,
+}
+
+/// Why the store could not do it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Another process appended to the run.
+    #[error("run {0} is being worked on by another process")]
+    Conflict(RunId),
+    /// The data is of a newer version of Docket.
+    #[error(
+        "the data was written by a newer version of Docket (format {found}, this one reads up to {supported}); upgrade Docket"
+    )]
+    Newer {
+        /// The format found.
+        found: u32,
+        /// The newest that this host reads.
+        supported: u32,
+    },
+    /// The data is not what was written.
+    #[error("the data is damaged: {0}")]
+    Damaged(String),
+    /// No room on the disk.
+    #[error("the disk is full: {0}; free some room, nothing that was recorded is lost")]
+    Full(String),
+    /// Another process has the data folder open.
+    #[error("the data folder is in use by another process: {0}")]
+    InUse(String),
+    /// Anything else that the disk or the database says.
+    #[error("the journal cannot be written or read: {0}")]
+    Io(String),
+}
+
+/// Keeps documents: bytes by digest, each stored once.
+///
+/// Calls block on the disk for as long as a page-sized read or write takes; `finish` syncs, so call
+/// it where blocking is allowed.
+pub trait Documents: Send + Sync {
+    /// Opens a document for reading; `None` where it is not there.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn open(&self, digest: Digest) -> io::Result<Option<Arc<dyn DocumentReader>>>;
+
+    /// Starts a new document.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn create(&self) -> io::Result<Box<dyn DocumentWriter>>;
+}
+
+/// Reads a document at any offset.
+pub trait DocumentReader: Send + Sync {
+    /// The length in bytes.
+    fn size(&self) -> u64;
+
+    /// Reads into `buffer` from `offset` on, and says how many bytes; 0 at and past the end.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+}
+
+/// A document in the making; dropped unfinished, it leaves nothing behind.
+pub trait DocumentWriter: Send {
+    /// Adds bytes at the end.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Stores it durably under its digest, and gives digest and length.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn finish(self: Box<Self>) -> io::Result<(Digest, u64)>;
+}
+
+impl dyn Documents {
+    /// Stores bytes that are in memory as a document.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn put(&self, name: &str, media_type: &str, bytes: &[u8]) -> io::Result<DocumentRef> {
+        let mut writer = self.create()?;
+        writer.write(bytes)?;
+        let (digest, size) = writer.finish()?;
+        Ok(DocumentRef {
+            digest,
+            name: name.to_owned(),
+            media_type: media_type.to_owned(),
+            size,
+        })
+    }
+}

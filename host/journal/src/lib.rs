@@ -1,0 +1,1 @@
+//! Journals in SQLite and in memory, and the documents that runs refer to.

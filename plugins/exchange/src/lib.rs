@@ -1,0 +1,1 @@
+//! Exchange mail: send, draft, move.

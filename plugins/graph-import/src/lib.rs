@@ -1,0 +1,1 @@
+//! Imports mail and attachments from a Microsoft 365 folder.

@@ -1,0 +1,1 @@
+//! What a processor plugin written in Rust is built with.

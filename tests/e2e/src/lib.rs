@@ -1,0 +1,1 @@
+//! End-to-end, crash and tidy tests over the whole host.
