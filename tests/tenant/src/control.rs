@@ -1,0 +1,354 @@
+//! The control API under `/_tenant`: what tests in other languages, and curl, steer the tenant with.
+
+use http::{Method, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::config::{Right, RightKind, SeedMail, UserConfig};
+use crate::error::TenantError;
+use crate::faults::Fault;
+use crate::graph::read_attachment;
+use crate::state::{StoredMessage, TenantState};
+use crate::store::UserState;
+use crate::store::message::{Attachment, Body, Recipient};
+use crate::throttle::ThrottleConfig;
+use crate::wire::{Call, Reply};
+
+/// Answers a control request.
+pub(crate) fn handle(state: &TenantState, call: &Call) -> Reply {
+    let path = percent_encoding::percent_decode_str(&call.path)
+        .decode_utf8_lossy()
+        .into_owned();
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .skip(1)
+        .collect();
+    match route(state, call, &parts) {
+        Ok(Some(value)) => Reply::json(StatusCode::OK, &value),
+        Ok(None) => Reply::empty(StatusCode::NO_CONTENT),
+        Err(Refusal(status, message)) => Reply::json(status, &json!({"error": message})),
+    }
+}
+
+struct Refusal(StatusCode, String);
+
+impl From<TenantError> for Refusal {
+    fn from(error: TenantError) -> Self {
+        Self(StatusCode::NOT_FOUND, error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for Refusal {
+    fn from(error: serde_json::Error) -> Self {
+        Self(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+fn route(state: &TenantState, call: &Call, parts: &[&str]) -> Result<Option<Value>, Refusal> {
+    let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
+    let method = &call.method;
+    let body = &call.body;
+    let is = |wanted: &Method| method == wanted;
+    match parts {
+        [] if is(&get) => Ok(Some(about(state))),
+        ["mailboxes"] if is(&get) => Ok(Some(mailboxes(state, None)?)),
+        ["mailboxes", mailbox] if is(&get) => Ok(Some(mailboxes(state, Some(mailbox))?)),
+        ["mailboxes", mailbox, "messages"] if is(&post) => {
+            let id =
+                state.add_message(&serde_json::from_slice::<NewMail>(body)?.into_seed(mailbox)?)?;
+            Ok(Some(json!({"id": id})))
+        }
+        ["mailboxes", mailbox, "folders"] if is(&post) => {
+            let new: NewFolder = serde_json::from_slice(body)?;
+            Ok(Some(json!({"id": state.add_folder(mailbox, &new.path)?})))
+        }
+        ["mailboxes", mailbox, "lose-delta"] if is(&post) => {
+            Ok(state.lose_delta(mailbox).map(|()| None)?)
+        }
+        ["outside"] if is(&get) => Ok(Some(outside(state))),
+        ["deliver"] if is(&post) => {
+            state.deliver_now();
+            Ok(None)
+        }
+        ["requests"] if is(&get) => Ok(Some(serde_json::to_value(state.requests())?)),
+        ["requests"] if is(&delete) => {
+            state.clear_requests();
+            Ok(None)
+        }
+        ["faults"] if is(&get) => Ok(Some(serde_json::to_value(state.faults())?)),
+        ["faults"] if is(&post) => Ok(Some(
+            json!({"id": state.add_fault(serde_json::from_slice::<Fault>(body)?)}),
+        )),
+        ["faults"] if is(&delete) => {
+            state.clear_faults();
+            Ok(None)
+        }
+        ["faults", id] if is(&delete) => {
+            if state.remove_fault(id) {
+                Ok(None)
+            } else {
+                Err(Refusal(
+                    StatusCode::NOT_FOUND,
+                    format!("no such fault: {id}"),
+                ))
+            }
+        }
+        ["throttle"] if is(&get) => Ok(Some(serde_json::to_value(state.throttle_counts())?)),
+        ["throttle"] if is(&put) => {
+            state.set_throttle(serde_json::from_slice::<ThrottleConfig>(body)?);
+            Ok(None)
+        }
+        ["rights"] if is(&post) || is(&delete) => {
+            let right: Right = serde_json::from_slice(body)?;
+            state.set_right(&right.user, right.kind, &right.mailbox, is(&post))?;
+            Ok(None)
+        }
+        ["users"] if is(&post) => {
+            let new: NewUser = serde_json::from_slice(body)?;
+            state.add_user(new.into_config());
+            Ok(None)
+        }
+        ["users", user, "state"] if is(&put) => {
+            let wanted: UserState = serde_json::from_slice(body)?;
+            Ok(state
+                .set_user_state(user, |state| *state = wanted)
+                .map(|()| None)?)
+        }
+        ["users", user, "revoke"] if is(&post) => Ok(state.revoke_sign_ins(user).map(|()| None)?),
+        ["users", user, "change-password"] if is(&post) => {
+            Ok(state.change_password(user).map(|()| None)?)
+        }
+        ["apps", app, "secret"] if is(&get) => match state.client_secret(app) {
+            Some(secret) => Ok(Some(json!({"value": secret}))),
+            None => Err(Refusal(
+                StatusCode::NOT_FOUND,
+                format!("no such app: {app}"),
+            )),
+        },
+        ["apps", app, "secrets"] if is(&post) => {
+            let days = serde_json::from_slice::<NewSecretRequest>(body)
+                .map_or(180, |new| new.days.clamp(-3650, 3650));
+            let expires = state
+                .now()
+                .checked_add(SignedDuration::from_hours(24 * days))
+                .unwrap_or(Timestamp::MAX);
+            Ok(Some(serde_json::to_value(state.add_secret(app, expires)?)?))
+        }
+        ["apps", app, "secrets"] if is(&delete) => {
+            Ok(state.expire_secret(app, None).map(|()| None)?)
+        }
+        ["apps", app, "secrets", id] if is(&delete) => {
+            Ok(state.expire_secret(app, Some(id)).map(|()| None)?)
+        }
+        ["apps", app, "scopes", scope] if is(&delete) => {
+            state.set_app(app, |app| {
+                app.delegated
+                    .retain(|other| !other.eq_ignore_ascii_case(scope));
+                app.roles.retain(|other| !other.eq_ignore_ascii_case(scope));
+            })?;
+            Ok(None)
+        }
+        ["tokens"] if is(&post) => {
+            let new: NewToken = serde_json::from_slice(body)?;
+            let scopes: Vec<&str> = new.scopes.iter().map(String::as_str).collect();
+            let token = state.access_token(&new.client_id, new.user.as_deref(), &scopes)?;
+            Ok(Some(json!({"access_token": token})))
+        }
+        _ => Err(Refusal(
+            StatusCode::NOT_FOUND,
+            format!("no such control: {method} {}", call.path),
+        )),
+    }
+}
+
+#[derive(Deserialize)]
+struct NewFolder {
+    path: String,
+}
+
+#[derive(Deserialize)]
+struct NewSecretRequest {
+    days: i64,
+}
+
+#[derive(Deserialize)]
+struct NewToken {
+    client_id: String,
+    #[serde(default)]
+    user: Option<String>,
+    scopes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct NewUser {
+    upn: String,
+    #[serde(default)]
+    display_name: String,
+    #[serde(default)]
+    shared: bool,
+}
+
+impl NewUser {
+    fn into_config(self) -> UserConfig {
+        let name = if self.display_name.is_empty() {
+            &self.upn
+        } else {
+            &self.display_name
+        };
+        if self.shared {
+            UserConfig::shared(&self.upn, name)
+        } else {
+            UserConfig::person(&self.upn, name)
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct NewMail {
+    #[serde(default)]
+    folder: Option<String>,
+    from: Recipient,
+    #[serde(default)]
+    to: Vec<Recipient>,
+    subject: String,
+    #[serde(default)]
+    html: Option<String>,
+    #[serde(default)]
+    text: String,
+    #[serde(default)]
+    attachments: Vec<serde_json::Map<String, Value>>,
+}
+
+impl NewMail {
+    fn into_seed(self, mailbox: &str) -> Result<SeedMail, Refusal> {
+        let attachments: Result<Vec<Attachment>, Refusal> = self
+            .attachments
+            .into_iter()
+            .map(|map| {
+                read_attachment(map)
+                    .map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.message))
+            })
+            .collect();
+        let body = match self.html {
+            Some(content) => Body {
+                is_html: true,
+                content,
+            },
+            None => Body {
+                is_html: false,
+                content: self.text,
+            },
+        };
+        Ok(SeedMail {
+            folder: self.folder.unwrap_or_else(|| "inbox".to_owned()),
+            to: self.to,
+            body,
+            attachments: attachments?,
+            ..SeedMail::text(mailbox, self.from, &self.subject, "")
+        })
+    }
+}
+
+fn about(state: &TenantState) -> Value {
+    let world = state.world();
+    let apps: Vec<Value> = world
+        .directory
+        .apps
+        .values()
+        .map(|app| json!({"client_id": app.config.client_id, "name": app.config.name, "delegated": app.config.delegated, "roles": app.config.roles}))
+        .collect();
+    let users: Vec<Value> = world
+        .accounts
+        .iter()
+        .map(|one| json!({"upn": one.user.upn, "name": one.user.display_name, "id": one.user.id, "signs_in": one.user.can_sign_in, "state": one.state}))
+        .collect();
+    let kinds = [
+        RightKind::FullAccess,
+        RightKind::SendAs,
+        RightKind::SendOnBehalf,
+    ];
+    let mut rights: Vec<Value> = Vec::new();
+    for kind in kinds {
+        for (user, mailbox, _) in world.rights.iter().filter(|(_, _, other)| *other == kind) {
+            let name = |number: usize| world.accounts[number].user.upn.clone();
+            rights.push(json!({"user": name(*user), "mailbox": name(*mailbox), "kind": kind}));
+        }
+    }
+    json!({"tenant_id": world.tenant_id, "domain": world.domain, "users": users, "apps": apps, "rights": rights})
+}
+
+fn file(attachment: &Attachment) -> Value {
+    let digest = attachment.bytes().map(|bytes| hex(&Sha256::digest(bytes)));
+    json!({
+        "name": attachment.name,
+        "content_type": attachment.content_type,
+        "size": attachment.len(),
+        "is_inline": attachment.is_inline,
+        "sha256": digest,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn message(stored: &StoredMessage) -> Value {
+    let message = &stored.message;
+    let addresses = |list: &[Recipient]| {
+        list.iter()
+            .map(|one| one.address.clone())
+            .collect::<Vec<_>>()
+    };
+    json!({
+        "mailbox": stored.mailbox,
+        "folder": stored.folder,
+        "id": stored.id,
+        "immutableId": stored.immutable_id,
+        "internetMessageId": message.internet_message_id,
+        "subject": message.subject,
+        "from": message.from.as_ref().map(|from| &from.address),
+        "sender": message.sender.as_ref().map(|sender| &sender.address),
+        "to": addresses(&message.to),
+        "cc": addresses(&message.cc),
+        "bcc": addresses(&message.bcc),
+        "isDraft": message.is_draft,
+        "isRead": message.is_read,
+        "inFlight": message.in_flight,
+        "receivedDateTime": message.received,
+        "properties": message.properties.iter().map(|(id, value)| json!({"id": id, "value": value})).collect::<Vec<_>>(),
+        "attachments": message.attachments.iter().map(file).collect::<Vec<_>>(),
+    })
+}
+
+fn mailboxes(state: &TenantState, only: Option<&str>) -> Result<Value, TenantError> {
+    let names = only.map_or_else(|| state.mailboxes(), |name| vec![name.to_owned()]);
+    let mut out = Vec::new();
+    for name in names {
+        let messages: Vec<Value> = state.messages(&name, None)?.iter().map(message).collect();
+        out.push(json!({"mailbox": name, "folders": state.folders(&name)?, "messages": messages}));
+    }
+    Ok(json!({"mailboxes": out}))
+}
+
+fn outside(state: &TenantState) -> Value {
+    let list: Vec<Value> = state
+        .outside()
+        .iter()
+        .map(|mail| {
+            let message = &mail.message;
+            json!({
+                "at": mail.at,
+                "recipients": mail.recipients,
+                "from": message.from.as_ref().map(|from| &from.address),
+                "sender": message.sender.as_ref().map(|sender| &sender.address),
+                "subject": message.subject,
+                "internetMessageId": message.internet_message_id,
+                "attachments": message.attachments.iter().map(file).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({"mail": list})
+}

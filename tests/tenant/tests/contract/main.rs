@@ -1,0 +1,15 @@
+//! Talks to a started tenant as any client would: over TLS, with its own certificate authority.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests: they make their own client and may panic"
+)]
+
+mod client;
+mod faults;
+mod folders;
+mod identity;
+mod messages;
+mod sending;
+mod uploads;
