@@ -5,6 +5,7 @@
 //! checked workflow → [`Plan`]. Only a plan can run.
 
 mod clock;
+mod connection;
 mod digest;
 mod document;
 mod event;
@@ -13,6 +14,7 @@ mod plan;
 mod plugin;
 
 pub use clock::{Clock, ManualClock};
+pub use connection::{ConnectionKind, ConnectionSpec};
 pub use digest::{Digest, InvalidDigest};
 pub use document::{DOCUMENT_SCHEMA_URI, DocumentRef};
 pub use event::{
