@@ -1,0 +1,214 @@
+//! The sandbox: the engine, the components that it keeps, and the plugins made of them.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use docket_engine::Documents;
+use docket_model::Digest;
+use tokio::sync::Semaphore;
+use wasmtime::Store;
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::attempt::Attempt;
+use crate::bindings::{Processor, ProcessorPre, actions};
+use crate::cache::Cache;
+use crate::engine::Engine;
+use crate::inspect::inspect;
+use crate::{ComponentStore, Egress, Limits, LoadError, Plugin, manifest, trap};
+
+/// Where the sandbox keeps its things, and what guests may use up.
+#[derive(Debug, Clone)]
+pub struct SandboxConfig {
+    /// The folder of components, kept for as long as a run may need them.
+    pub components: PathBuf,
+    /// The folder of compiled components, which may be lost at any time.
+    pub cache: PathBuf,
+    /// The limits of each attempt.
+    pub limits: Limits,
+}
+
+/// Loads plugins and runs attempts. Needs a tokio runtime with its timer on.
+pub struct Sandbox {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) documents: Arc<dyn Documents>,
+    pub(crate) egress: Arc<dyn Egress>,
+    pub(crate) slots: Semaphore,
+    plugins: RwLock<HashMap<Digest, Arc<Plugin>>>,
+}
+
+/// What loading needs, also on a thread of its own.
+pub(crate) struct Shared {
+    engine: Engine,
+    linker: Linker<Attempt>,
+    cache: Cache,
+    components: ComponentStore,
+}
+
+impl Sandbox {
+    /// Starts the engine.
+    ///
+    /// # Errors
+    /// [`LoadError::Io`] for a folder that cannot be used, [`LoadError::Engine`] for a machine that
+    /// does not give the address space.
+    pub fn new(
+        config: SandboxConfig,
+        documents: Arc<dyn Documents>,
+        egress: Arc<dyn Egress>,
+    ) -> Result<Self, LoadError> {
+        let engine = Engine::new(&config.limits)?;
+        let components = ComponentStore::open(config.components)?;
+        let cache =
+            Cache::open(&config.cache, engine.wasmtime()).map_err(|source| LoadError::Io {
+                path: config.cache,
+                source,
+            })?;
+        let mut linker = Linker::new(engine.wasmtime());
+        Processor::add_to_linker::<_, HasSelf<_>>(&mut linker, |attempt: &mut Attempt| attempt)
+            .map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+        let slots = Semaphore::new(config.limits.instances as usize);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                engine,
+                linker,
+                cache,
+                components,
+            }),
+            limits: Arc::new(config.limits),
+            documents,
+            egress,
+            slots,
+            plugins: RwLock::default(),
+        })
+    }
+
+    /// Checks and compiles a component, and asks it what it is; keeps nothing but the compiled code.
+    /// Compiling takes about a second for each megabyte, on a thread that may block.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub async fn load(&self, bytes: Vec<u8>) -> Result<Arc<Plugin>, LoadError> {
+        let digest = Digest::of(&bytes);
+        if let Some(plugin) = self.loaded(digest) {
+            return Ok(plugin);
+        }
+        let (shared, limit) = (Arc::clone(&self.shared), self.limits.component_bytes);
+        let compile = move || shared.compile(digest, &bytes, limit);
+        let pre = tokio::task::spawn_blocking(compile)
+            .await
+            .map_err(|error| LoadError::Engine(error.to_string()))??;
+        let described = self.describe(&pre).await?;
+        let (manifest, schemas) = manifest::read(described)?;
+        let plugin = Arc::new(Plugin {
+            digest,
+            manifest,
+            schemas,
+            pre,
+        });
+        let mut plugins = self.plugins.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(plugins.entry(digest).or_insert(plugin)))
+    }
+
+    /// The same, and keeps the component, so that runs that are pinned to it outlive the process.
+    ///
+    /// # Errors
+    /// [`LoadError`]; a component that does not load is not kept.
+    pub async fn add(&self, bytes: Vec<u8>) -> Result<Arc<Plugin>, LoadError> {
+        let plugin = self.load(bytes.clone()).await?;
+        let shared = Arc::clone(&self.shared);
+        tokio::task::spawn_blocking(move || shared.components.put(&bytes))
+            .await
+            .map_err(|error| LoadError::Engine(error.to_string()))??;
+        Ok(plugin)
+    }
+
+    /// A plugin by its component's digest, from memory or from the component store.
+    ///
+    /// # Errors
+    /// [`LoadError::Missing`] for a component that was never added.
+    pub async fn plugin(&self, digest: Digest) -> Result<Arc<Plugin>, LoadError> {
+        if let Some(plugin) = self.loaded(digest) {
+            return Ok(plugin);
+        }
+        let shared = Arc::clone(&self.shared);
+        let bytes = tokio::task::spawn_blocking(move || shared.components.get(digest))
+            .await
+            .map_err(|error| LoadError::Engine(error.to_string()))??
+            .ok_or(LoadError::Missing(digest))?;
+        self.load(bytes).await
+    }
+
+    fn loaded(&self, digest: Digest) -> Option<Arc<Plugin>> {
+        self.plugins
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&digest)
+            .cloned()
+    }
+
+    /// Calls `describe` in an instance without any capability.
+    async fn describe(&self, pre: &ProcessorPre<Attempt>) -> Result<actions::Manifest, LoadError> {
+        let _slot = self
+            .slots
+            .acquire()
+            .await
+            .map_err(|e| LoadError::Engine(e.to_string()))?;
+        let mut store = self.store(Attempt::describing(&self.limits));
+        let described = async {
+            let plugin = pre.instantiate_async(&mut store).await?;
+            plugin
+                .docket_processor_actions()
+                .call_describe(&mut store)
+                .await
+        };
+        match described.await {
+            Ok(manifest) => Ok(manifest),
+            Err(error) => {
+                let (meter, panic, _) = store.into_data().into_parts();
+                match trap::failure_of(error, &meter, panic, self.limits.call_bytes) {
+                    Ok(failure) => Err(LoadError::Describe(Box::new(failure))),
+                    Err(stop) => Err(LoadError::Engine(stop.to_string())),
+                }
+            }
+        }
+    }
+
+    /// A store with every limit set.
+    pub(crate) fn store(&self, attempt: Attempt) -> Store<Attempt> {
+        let mut store = Store::new(self.shared.engine.wasmtime(), attempt);
+        store.limiter(|attempt| &mut attempt.meter);
+        store.set_hostcall_fuel(self.limits.call_bytes);
+        store.epoch_deadline_callback(|mut context| {
+            context
+                .data_mut()
+                .meter
+                .tick()
+                .map_err(wasmtime::Error::new)
+        });
+        store.set_epoch_deadline(1);
+        store
+    }
+}
+
+impl Shared {
+    fn compile(
+        &self,
+        digest: Digest,
+        bytes: &[u8],
+        limit: usize,
+    ) -> Result<ProcessorPre<Attempt>, LoadError> {
+        inspect(bytes, limit)?;
+        let engine = self.engine.wasmtime();
+        let component = match self.cache.load(engine, digest) {
+            Some(component) => component,
+            None => self
+                .cache
+                .compile(engine, digest, bytes)
+                .map_err(|error| LoadError::Malformed(format!("{error:#}")))?,
+        };
+        let mismatch = |error: wasmtime::Error| LoadError::Mismatch(format!("{error:#}"));
+        ProcessorPre::new(self.linker.instantiate_pre(&component).map_err(mismatch)?)
+            .map_err(mismatch)
+    }
+}

@@ -1,0 +1,240 @@
+//! URLs with a secret inside: out of the answer before the journal or the guest sees them.
+
+use docket_connections::GateError;
+use serde_json::Value;
+
+use crate::egress::Channel;
+
+/// What opaque names start with.
+pub(crate) const SCHEME: &str = "sealed:";
+
+/// Which strings of an answer to seal, and the place from which their names and contexts are made.
+#[derive(Debug, Clone)]
+pub(crate) struct Seal {
+    /// JSON Pointers (RFC 6901).
+    pub(crate) pointers: Vec<String>,
+    pub(crate) place: Place,
+}
+
+/// An answer's place: the step, the effect, and the request in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) idempotency_key: String,
+    pub(crate) effect: u32,
+    pub(crate) request: usize,
+}
+
+impl Place {
+    /// The opaque name of the answer's n-th sealed URL.
+    pub(crate) fn name(&self, n: usize) -> String {
+        format!("{SCHEME}{}-{}-{n}", self.effect, self.request)
+    }
+
+    /// What its ciphertext is bound to.
+    pub(crate) fn context(&self, n: usize) -> String {
+        format!(
+            "{}/{}-{}-{n}",
+            self.idempotency_key, self.effect, self.request
+        )
+    }
+}
+
+/// An answer's text and headers, with opaque names in the place of secrets.
+pub(crate) struct Sealed {
+    pub(crate) text: String,
+    pub(crate) headers: Vec<(String, String)>,
+    /// The ciphertexts in the order of their names.
+    pub(crate) ciphertexts: Vec<String>,
+}
+
+/// Takes the secrets out of an answer.
+///
+/// A pointer to nothing, or to no string, seals nothing: error answers have other members, or are no
+/// JSON at all.
+///
+/// # Errors
+/// [`unreadable`] where a 2xx answer is no JSON; [`GateError::Fault`] where the vault cannot encrypt.
+pub(crate) fn seal(
+    seal: &Seal,
+    status: u16,
+    text: String,
+    headers: Vec<(String, String)>,
+    channel: &dyn Channel,
+) -> Result<Sealed, GateError> {
+    let mut json: Value = match serde_json::from_str(&text) {
+        Ok(json) => json,
+        Err(_) if (200..300).contains(&status) => return Err(unreadable()),
+        Err(_) => {
+            return Ok(Sealed {
+                text,
+                headers,
+                ciphertexts: Vec::new(),
+            });
+        }
+    };
+    let mut secrets: Vec<(String, String)> = Vec::new();
+    let mut ciphertexts = Vec::new();
+    for pointer in &seal.pointers {
+        let Some(secret) = json.pointer(pointer).and_then(Value::as_str) else {
+            continue;
+        };
+        if secret.is_empty() || secrets.iter().any(|(known, _)| known == secret) {
+            continue;
+        }
+        let n = secrets.len();
+        ciphertexts.push(
+            channel
+                .seal(&seal.place.context(n), secret)
+                .map_err(GateError::Fault)?,
+        );
+        secrets.push((secret.to_owned(), seal.place.name(n)));
+    }
+    if secrets.is_empty() {
+        return Ok(Sealed {
+            text,
+            headers,
+            ciphertexts,
+        });
+    }
+    // The longest first: one secret may be the start of another.
+    secrets.sort_by_key(|(secret, _)| std::cmp::Reverse(secret.len()));
+    mask_json(&mut json, &secrets);
+    let headers = headers
+        .into_iter()
+        .map(|(name, value)| (name, mask(&value, &secrets)))
+        .collect();
+    Ok(Sealed {
+        text: json.to_string(),
+        headers,
+        ciphertexts,
+    })
+}
+
+/// The request took effect, and nobody can tell what in its answer is secret.
+pub(crate) fn unreadable() -> GateError {
+    GateError::Interrupted("the answer should hold URLs to seal, and is not JSON".to_owned())
+}
+
+fn mask_json(value: &mut Value, secrets: &[(String, String)]) {
+    match value {
+        Value::String(text) => *text = mask(text, secrets),
+        Value::Array(items) => items.iter_mut().for_each(|item| mask_json(item, secrets)),
+        Value::Object(fields) => {
+            let masked = std::mem::take(fields).into_iter().map(|(name, mut value)| {
+                mask_json(&mut value, secrets);
+                (mask(&name, secrets), value)
+            });
+            *fields = masked.collect();
+        }
+        _ => {}
+    }
+}
+
+fn mask(text: &str, secrets: &[(String, String)]) -> String {
+    secrets
+        .iter()
+        .fold(text.to_owned(), |text, (secret, name)| {
+            text.replace(secret, name)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use docket_connections::{Request, Response};
+
+    use super::*;
+    use crate::Account;
+
+    /// Reverses instead of encrypting.
+    struct Backwards;
+
+    #[async_trait]
+    impl Channel for Backwards {
+        fn account(&self) -> Option<Account> {
+            None
+        }
+        async fn send(&self, _: Request) -> Result<Response, GateError> {
+            Err(GateError::Unreachable("no network here".to_owned()))
+        }
+        fn seal(&self, context: &str, secret: &str) -> Result<String, String> {
+            Ok(format!(
+                "{context}={}",
+                secret.chars().rev().collect::<String>()
+            ))
+        }
+        fn open(&self, _: &str, _: &str) -> Result<String, String> {
+            Err("not needed".to_owned())
+        }
+    }
+
+    fn check(pointers: &[&str], text: &str, expected: &str, ciphertexts: &[&str]) {
+        let request = Seal {
+            pointers: pointers.iter().map(|&pointer| pointer.to_owned()).collect(),
+            place: Place {
+                idempotency_key: "key".to_owned(),
+                effect: 7,
+                request: 0,
+            },
+        };
+        let headers = vec![("location".to_owned(), "https://u/1?t=S/x".to_owned())];
+        let sealed =
+            seal(&request, 200, text.to_owned(), headers, &Backwards).expect("an answer in JSON");
+        assert_eq!(sealed.text, expected, "{text}");
+        assert_eq!(sealed.ciphertexts, ciphertexts, "{text}");
+        let is_masked = !sealed.headers[0].1.contains("t=S");
+        assert_eq!(
+            is_masked,
+            text.contains("https://u/1?t=S"),
+            "{:?}",
+            sealed.headers
+        );
+    }
+
+    #[test]
+    fn replaces_every_trace_of_a_secret() {
+        check(
+            &["/uploadUrl"],
+            r#"{"uploadUrl":"https://u/1?t=S","note":"see https://u/1?t=S","n":[1,"https://u/1?t=S"]}"#,
+            r#"{"uploadUrl":"sealed:7-0-0","note":"see sealed:7-0-0","n":[1,"sealed:7-0-0"]}"#,
+            &["key/7-0-0=S=t?1/u//:sptth"],
+        );
+        check(
+            &["/a", "/b", "/a"],
+            r#"{"a":"https://u/1?t=S","b":"https://u/1?t=S2"}"#,
+            r#"{"a":"sealed:7-0-0","b":"sealed:7-0-1"}"#,
+            &["key/7-0-0=S=t?1/u//:sptth", "key/7-0-1=2S=t?1/u//:sptth"],
+        );
+    }
+
+    #[test]
+    fn leaves_an_answer_without_the_member_alone() {
+        for text in [
+            r#"{"error": {"code":"x"}}"#,
+            r#"{"uploadUrl":null}"#,
+            r#"{"uploadUrl":""}"#,
+            "[]",
+        ] {
+            check(&["/uploadUrl"], text, text, &[]);
+        }
+    }
+
+    #[test]
+    fn keeps_to_itself_what_it_cannot_read() {
+        let request = Seal {
+            pointers: vec!["/uploadUrl".to_owned()],
+            place: Place {
+                idempotency_key: String::new(),
+                effect: 0,
+                request: 0,
+            },
+        };
+        let cut = r#"{"uploadUrl":"https://u/1?t=SECRET"#;
+        let error = seal(&request, 201, cut.to_owned(), Vec::new(), &Backwards).err();
+        assert!(matches!(error, Some(GateError::Interrupted(text)) if !text.contains("SECRET")));
+        let page = "<html>Bad gateway</html>".to_owned();
+        let sealed =
+            seal(&request, 502, page.clone(), Vec::new(), &Backwards).expect("an error page");
+        assert_eq!(sealed.text, page);
+    }
+}

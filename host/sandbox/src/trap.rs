@@ -1,0 +1,163 @@
+//! What became of a guest that did not return: a limit, a crash, or the host's own fault.
+
+use docket_engine::Stop;
+use docket_model::{Failure, FailureClass};
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+
+use crate::engine::MAX_FRAMES;
+use crate::meter::{Limit, Meter};
+
+/// The failure of a guest whose call ended in an error.
+///
+/// # Errors
+/// The [`Stop`] that a host function raised.
+pub(crate) fn failure_of(
+    error: wasmtime::Error,
+    meter: &Meter,
+    panic: Option<String>,
+    call_bytes: usize,
+) -> Result<Failure, Stop> {
+    let backtrace = error
+        .downcast_ref::<WasmBacktrace>()
+        .map(frames)
+        .unwrap_or_default();
+    if let Some(limit) = limit_of(&error, meter, &backtrace, panic.is_some(), call_bytes) {
+        let mut failure = limit_failure(&limit);
+        failure.backtrace = compressed(backtrace);
+        return Ok(failure);
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return Ok(Failure::new(
+            FailureClass::Unavailable,
+            "instances",
+            "the host has no room for another instance of this plugin now",
+        ));
+    }
+    let trap = error.downcast_ref::<Trap>().map(ToString::to_string);
+    let error = match error.downcast::<Stop>() {
+        Ok(stop) => return Err(stop),
+        Err(error) => error,
+    };
+    let mut failure = match (panic, trap) {
+        (Some(message), _) => Failure::new(FailureClass::Crashed, "panic", message),
+        (None, Some(trap)) => Failure::new(FailureClass::Crashed, "trap", trap),
+        (None, None) => Failure::new(
+            FailureClass::Crashed,
+            "misuse",
+            error.root_cause().to_string(),
+        ),
+    };
+    failure.backtrace = compressed(backtrace);
+    Ok(failure.with_remedy("this is an error of the plugin: send its author the backtrace"))
+}
+
+/// The failure that names a limit.
+pub(crate) fn limit_failure(limit: &Limit) -> Failure {
+    Failure::new(FailureClass::LimitExceeded, limit.code(), limit.to_string())
+        .with_remedy(limit.remedy())
+}
+
+fn limit_of(
+    error: &wasmtime::Error,
+    meter: &Meter,
+    frames: &[String],
+    has_panicked: bool,
+    call_bytes: usize,
+) -> Option<Limit> {
+    if let Some(limit) = error.downcast_ref::<Limit>() {
+        return Some(limit.clone());
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => return Some(Limit::Stack),
+        // A guest keeps a stack of its own at the start of its memory, and leaves the memory when
+        // that ends. What tells it from a stray pointer is the depth.
+        Some(Trap::MemoryOutOfBounds) if is_recursion(frames) => return Some(Limit::Stack),
+        None if error.root_cause().to_string().contains(HOSTCALL_FUEL) => {
+            return Some(Limit::CallBytes(call_bytes));
+        }
+        _ => {}
+    }
+    // An allocator that is refused memory ends in `unreachable`; so does a panic, which says why.
+    let is_abort = matches!(error.downcast_ref(), Some(Trap::UnreachableCodeReached));
+    let is_start = error.downcast_ref::<Trap>().is_none() && frames.is_empty();
+    meter
+        .refused
+        .clone()
+        .filter(|_| (is_abort && !has_panicked) || is_start)
+}
+
+/// The words of wasmtime's private error for [`wasmtime::Store::set_hostcall_fuel`].
+const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
+
+/// Whether the backtrace is as long as it can be, and one function makes up a third of it.
+fn is_recursion(frames: &[String]) -> bool {
+    let repeats = |frame: &String| frames.iter().filter(|other| *other == frame).count();
+    frames.len() >= MAX_FRAMES && frames.iter().map(repeats).max() >= Some(MAX_FRAMES / 3)
+}
+
+/// The names of the functions, innermost first, demangled and without their hashes.
+fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
+    backtrace.to_string().lines().filter_map(frame).collect()
+}
+
+/// `a::b` of `  0:  module.wasm!a::b::h0123456789abcdef`.
+fn frame(line: &str) -> Option<String> {
+    let (number, function) = line.trim_start().split_once(": ")?;
+    number.parse::<usize>().ok()?;
+    let function = function.trim_start();
+    let function = function
+        .split_once('!')
+        .map_or(function, |(_, function)| function);
+    let is_hash = |hash: &&str| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+    let name = match function.rsplit_once("::h") {
+        Some((name, hash)) if is_hash(&hash) => name,
+        _ => function,
+    };
+    Some(name.to_owned())
+}
+
+/// Repeated frames in one line.
+fn compressed(frames: Vec<String>) -> Vec<String> {
+    let mut lines: Vec<(String, usize)> = Vec::new();
+    for frame in frames {
+        match lines.last_mut() {
+            Some((last, times)) if *last == frame => *times += 1,
+            _ => lines.push((frame, 1)),
+        }
+    }
+    let show = |(frame, times)| {
+        if times == 1 {
+            frame
+        } else {
+            format!("{frame} ({times} times)")
+        }
+    };
+    lines.into_iter().map(show).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_names() {
+        let check =
+            |line: &str, expected: Option<&str>| assert_eq!(frame(line).as_deref(), expected);
+        check("error while executing at wasm backtrace:", None);
+        check(
+            "    0: probe.wasm!probe::spin::h0123456789abcdef",
+            Some("probe::spin"),
+        );
+        check(
+            "   12: <unknown>!<wasm function 7>",
+            Some("<wasm function 7>"),
+        );
+        check("    1: m!<a::B as c::D>::e", Some("<a::B as c::D>::e"));
+    }
+
+    #[test]
+    fn repeated_frames_are_one_line() {
+        let frames = ["a", "b", "b", "b", "a"].map(str::to_owned).to_vec();
+        assert_eq!(compressed(frames), ["a", "b (3 times)", "a"]);
+    }
+}
