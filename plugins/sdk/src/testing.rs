@@ -160,7 +160,7 @@ impl Host for TestHost {
             method: request.method,
             url: request.url.clone(),
             headers: request.headers.clone(),
-            body: request.body.iter().flat_map(bytes).collect(),
+            body: request.body.iter().map(bytes).collect::<Vec<_>>().concat(),
             as_account: request.as_account,
             is_repeatable: request.is_repeatable,
             seal: request.seal.clone(),
@@ -226,19 +226,25 @@ impl Host for TestHost {
 }
 
 fn bytes(part: &Part) -> Vec<u8> {
-    let whole = |document: &Document| match document.bytes() {
-        Bytes::Memory(bytes) => bytes.clone(),
-        Bytes::Host(_) => Vec::new(),
-    };
     match part {
         Part::Bytes(bytes) => bytes.clone(),
-        Part::Document(document) => whole(document),
-        Part::Base64(document) => base64(&whole(document)).into_bytes(),
-        Part::Range(document, offset, length) => whole(document)
-            .into_iter()
-            .skip(usize::try_from(*offset).unwrap_or(usize::MAX))
-            .take(usize::try_from(*length).unwrap_or(usize::MAX))
-            .collect(),
+        Part::Document(document) => whole(document).to_vec(),
+        Part::Base64(document) => base64(whole(document)).into_bytes(),
+        Part::Range(document, offset, length) => {
+            let all = whole(document);
+            let start = usize::try_from(*offset)
+                .unwrap_or(usize::MAX)
+                .min(all.len());
+            let length = usize::try_from(*length).unwrap_or(usize::MAX);
+            all[start..start.saturating_add(length).min(all.len())].to_vec()
+        }
+    }
+}
+
+fn whole(document: &Document) -> &[u8] {
+    match document.bytes() {
+        Bytes::Memory(bytes) => bytes,
+        Bytes::Host(_) => &[],
     }
 }
 
