@@ -8,6 +8,7 @@
 //! [`Policies`] has a switch. It never talks to anything but loopback, keeps everything in memory, and
 //! takes its time from the [`Clock`] that it is given.
 
+mod breaking;
 mod clock;
 mod config;
 mod control;

@@ -2,24 +2,21 @@
 //!
 //! The accept loop is our own, so that a fault can really reset a connection.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::breaking::{Doomable, ReplyBody};
 use crate::error::GraphError;
 use crate::faults::FaultAction;
 use crate::graph::{self, upload};
@@ -73,10 +70,7 @@ async fn connection(listener: Arc<Listener>, stream: TcpStream) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
     let doomed = Arc::new(AtomicBool::new(false));
-    let stream = Doomable {
-        stream,
-        doomed: Arc::clone(&doomed),
-    };
+    let stream = Doomable::new(stream, Arc::clone(&doomed));
     match listener.tls.clone() {
         Some(tls) => match tls.accept(stream).await {
             Ok(stream) => http(listener, TokioIo::new(stream), doomed).await,
@@ -385,12 +379,7 @@ fn into_response(reply: Reply, cut_off: Option<usize>) -> Response<ReplyBody> {
         || reply.body.clone(),
         |bytes| reply.body.slice(..bytes.min(length)),
     );
-    let body = ReplyBody {
-        rest: Some(rest),
-        length,
-        breaks: cut_off.is_some(),
-        pauses: 3,
-    };
+    let body = ReplyBody::new(rest, length, cut_off.is_some());
     let mut response = Response::new(body);
     *response.status_mut() = reply.status;
     *response.headers_mut() = with_length(reply.headers, reply.status, length);
@@ -402,123 +391,4 @@ fn with_length(mut headers: HeaderMap, status: StatusCode, length: usize) -> Hea
         headers.insert(http::header::CONTENT_LENGTH, length.into());
     }
     headers
-}
-
-/// An answer's body, which may break off.
-struct ReplyBody {
-    rest: Option<Bytes>,
-    length: usize,
-    breaks: bool,
-    pauses: u8,
-}
-
-impl Body for ReplyBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match self.rest.take() {
-            Some(bytes) if !bytes.is_empty() => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-            // What came before the break is flushed while this waits.
-            _ if self.breaks && self.pauses > 0 => {
-                self.pauses -= 1;
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            _ if self.breaks => {
-                self.breaks = false;
-                Poll::Ready(Some(Err(io::Error::other("cut off on purpose"))))
-            }
-            _ => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        !self.breaks && self.rest.as_ref().is_none_or(Bytes::is_empty)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.length as u64)
-    }
-}
-
-/// A stream that ends with RST when it is doomed.
-struct Doomable {
-    stream: TcpStream,
-    doomed: Arc<AtomicBool>,
-}
-
-impl Drop for Doomable {
-    fn drop(&mut self) {
-        if self.doomed.load(Ordering::SeqCst)
-            && let Err(error) = self.stream.set_zero_linger()
-        {
-            tracing::debug!(%error, "no RST");
-        }
-    }
-}
-
-impl Doomable {
-    fn stream(self: Pin<&mut Self>) -> Pin<&mut TcpStream> {
-        Pin::new(&mut self.get_mut().stream)
-    }
-
-    /// Nothing is written to a doomed connection, TLS farewells included.
-    fn refuse(&self) -> Option<io::Error> {
-        self.doomed
-            .load(Ordering::SeqCst)
-            .then(|| io::ErrorKind::ConnectionReset.into())
-    }
-}
-
-impl AsyncRead for Doomable {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.stream().poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Doomable {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if let Some(error) = self.refuse() {
-            return Poll::Ready(Err(error));
-        }
-        self.stream().poll_write(cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.refuse().is_some() {
-            return Poll::Ready(Ok(()));
-        }
-        self.stream().poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if let Some(error) = self.refuse() {
-            return Poll::Ready(Err(error));
-        }
-        self.stream().poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::GraphError;
 use crate::faults::FaultAction;
-use crate::graph::{Admission, Answer, handle, input};
+use crate::graph::{Answer, handle, input};
 use crate::state::TenantState;
 use crate::wire::{Call, Reply};
 
@@ -26,7 +26,7 @@ struct Part {
 }
 
 /// `POST /$batch`
-pub(crate) fn run(state: &TenantState, call: &Call, admission: &Admission) -> Answer {
+pub(crate) fn run(state: &TenantState, call: &Call) -> Answer {
     if call.method != Method::POST {
         return Err(GraphError::method_not_allowed());
     }
@@ -66,7 +66,7 @@ pub(crate) fn run(state: &TenantState, call: &Call, admission: &Admission) -> An
             );
             Reply::refusal(&error, call)
         } else {
-            one(state, call, admission, part)
+            one(state, call, part)
         };
         statuses.insert(part.id.clone(), reply.status.as_u16());
         responses.push(response(&part.id, &reply));
@@ -146,7 +146,7 @@ fn part(call: &Call, value: &Value) -> Result<Part, GraphError> {
     })
 }
 
-fn one(state: &TenantState, call: &Call, admission: &Admission, part: &Part) -> Reply {
+fn one(state: &TenantState, call: &Call, part: &Part) -> Reply {
     let inner = Call {
         method: part.method.clone(),
         path: part.path.clone(),
@@ -156,12 +156,12 @@ fn one(state: &TenantState, call: &Call, admission: &Admission, part: &Part) -> 
         request_id: Call::new_request_id(),
         ..call.clone()
     };
-    let reply = answer(state, &inner, admission);
+    let reply = answer(state, &inner);
     state.record(&inner, Some(&reply));
     reply
 }
 
-fn answer(state: &TenantState, inner: &Call, outer: &Admission) -> Reply {
+fn answer(state: &TenantState, inner: &Call) -> Reply {
     let refuse = |error: GraphError| Reply::refusal(&error, inner).with_graph_headers(inner);
     for fault in state.strike(inner.method.as_str(), &inner.path) {
         match fault {
@@ -180,8 +180,6 @@ fn answer(state: &TenantState, inner: &Call, outer: &Admission) -> Reply {
         Ok(admission) => admission,
         Err(error) => return refuse(error),
     };
-    // The token's app counts, on the mailbox of each part; the batch itself counts none.
-    debug_assert_eq!(admission.caller.client_id, outer.caller.client_id);
     if admission
         .segments
         .first()

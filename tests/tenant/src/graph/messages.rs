@@ -12,7 +12,7 @@ use crate::graph::{Answer, Ctx, mime, render};
 use crate::rights::Want;
 use crate::store::World;
 use crate::store::delivery::copy_of;
-use crate::store::mailbox::{Mailbox, folder};
+use crate::store::mailbox::{ABSENT, Mailbox, folder};
 use crate::store::message::Message;
 use crate::wire::Reply;
 
@@ -22,7 +22,10 @@ pub(crate) fn folder_key(mailbox: &Mailbox, name: &str) -> Result<u32, GraphErro
         return Ok(key);
     }
     // A well-formed id of a folder that is gone, as against something that is no id at all.
-    if mailbox.ids.parse_folder(name).is_some() {
+    let is_absent = ABSENT
+        .iter()
+        .any(|absent| absent.eq_ignore_ascii_case(name));
+    if is_absent || mailbox.ids.parse_folder(name).is_some() {
         Err(GraphError::folder_not_found())
     } else {
         Err(GraphError::id_malformed())
@@ -73,6 +76,16 @@ pub(crate) fn show(
     ctx.json(status, &Value::Object(out))
 }
 
+/// A message as an action's result, which names its type.
+fn show_typed(ctx: &Ctx<'_>, world: &World, mailbox: &Mailbox, message: &Message) -> Reply {
+    let mut out = serde_json::Map::new();
+    let context = format!("{}/v1.0/$metadata#message", ctx.call.base);
+    out.insert("@odata.context".into(), context.into());
+    out.insert("@odata.type".into(), "#microsoft.graph.message".into());
+    out.extend(render::message(mailbox, message, ctx.view(world)));
+    ctx.json(StatusCode::CREATED, &Value::Object(out))
+}
+
 /// `POST /messages` and `POST /mailFolders/{id}/messages`: a draft, from JSON or MIME.
 pub(crate) fn create(ctx: &Ctx<'_>, folder_name: Option<&str>) -> Answer {
     let mut world = ctx.state.world();
@@ -84,6 +97,9 @@ pub(crate) fn create(ctx: &Ctx<'_>, folder_name: Option<&str>) -> Answer {
     let now = draft.created;
     if ctx.call.has_content_type("text/plain") {
         mime::apply(&mut draft, &ctx.call.body, now)?;
+        let owner = world.accounts[ctx.account].as_recipient();
+        draft.from.get_or_insert_with(|| owner.clone());
+        draft.sender.get_or_insert(owner);
     } else {
         input::apply(
             &mut draft,
@@ -238,7 +254,7 @@ pub(crate) fn relocate(ctx: &Ctx<'_>, folder: Option<&str>, id: &str) -> Answer 
         .relocate(key, to, now)
         .ok_or_else(GraphError::item_not_found)?;
     let mailbox = ctx.mailbox(world, Want::Write)?;
-    Ok(show(ctx, world, mailbox, &message, StatusCode::CREATED))
+    Ok(show_typed(ctx, world, mailbox, &message))
 }
 
 /// `POST /messages/{id}/copy`
@@ -255,5 +271,5 @@ pub(crate) fn copy(ctx: &Ctx<'_>, folder: Option<&str>, id: &str) -> Answer {
     };
     let message = ctx.mailbox_mut(world, Want::Write)?.insert(copy);
     let mailbox = ctx.mailbox(world, Want::Write)?;
-    Ok(show(ctx, world, mailbox, &message, StatusCode::CREATED))
+    Ok(show_typed(ctx, world, mailbox, &message))
 }

@@ -206,7 +206,7 @@ fn dispatch(state: &TenantState, call: &Call, admission: &Admission) -> Answer {
         .first()
         .is_some_and(|segment| segment.name == "$batch")
     {
-        return batch::run(state, call, admission);
+        return batch::run(state, call);
     }
     let Some(account) = admission.account else {
         let name = admission

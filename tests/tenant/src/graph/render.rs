@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::clock::graph_time;
+use crate::graph::input::{self, Purpose};
 use crate::graph::query::{Expand, Prefer, Query};
 use crate::store::html;
 use crate::store::ids::IdForm;
@@ -136,11 +137,7 @@ pub(crate) fn message(mailbox: &Mailbox, message: &Message, view: View<'_>) -> M
     }
     // Only on $select (message.md).
     if query.select.is_some() && query.selects("internetmessageheaders") {
-        let headers = message
-            .headers
-            .iter()
-            .map(|(name, value)| json!({"name": name, "value": value}));
-        out.insert("internetMessageHeaders".into(), headers.collect());
+        out.insert("internetMessageHeaders".into(), headers(message));
     }
     expansions(mailbox, message, view, &mut out);
     out
@@ -238,11 +235,57 @@ pub(crate) fn attachment(
             }
         }
         Content::Item(item) if with_item => {
-            out.insert("item".into(), item.clone());
+            out.insert("item".into(), whole_item(mailbox, message, item, view));
         }
         Content::Item(_) | Content::Reference(_) => {}
     }
     out
+}
+
+/// A message inside a message, with everything that a stored one has; other items as they came.
+fn whole_item(mailbox: &Mailbox, holder: &Message, item: &Value, view: View<'_>) -> Value {
+    let kind = item
+        .get("@odata.type")
+        .and_then(Value::as_str)
+        .unwrap_or("");
+    let (Value::Object(map), true) = (item, kind.ends_with("microsoft.graph.message")) else {
+        return item.clone();
+    };
+    let mut inner = Message::draft(holder.key, holder.created, "item");
+    inner.internet_message_id = format!("<item-{}@item>", holder.key);
+    inner.conversation_id.clone_from(&holder.conversation_id);
+    if input::apply(&mut inner, map.clone(), Purpose::Create, holder.created).is_err() {
+        return item.clone();
+    }
+    inner.is_draft = false;
+    let expand = Expand {
+        attachments: true,
+        ..Expand::default()
+    };
+    let query = Query {
+        expand,
+        ..Query::default()
+    };
+    let mut out = Map::new();
+    out.insert("@odata.type".into(), "#microsoft.graph.message".into());
+    out.extend(self::message(
+        mailbox,
+        &inner,
+        View {
+            query: &query,
+            ..view
+        },
+    ));
+    out.insert("internetMessageHeaders".into(), headers(&inner));
+    Value::Object(out)
+}
+
+fn headers(message: &Message) -> Value {
+    message
+        .headers
+        .iter()
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect()
 }
 
 /// `{"emailAddress": {…}}`

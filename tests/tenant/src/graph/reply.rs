@@ -59,6 +59,9 @@ fn build(ctx: &Ctx<'_>, world: &mut World, id: &str, kind: Kind) -> Result<Messa
     let own = world.accounts[ctx.account].user.upn.clone();
     let mut draft = world.new_draft(ctx.call.now);
     draft.folder = folder::DRAFTS;
+    let owner = world.accounts[ctx.account].as_recipient();
+    draft.from = Some(owner.clone());
+    draft.sender = Some(owner);
     let now = draft.created;
     address(&mut draft, &original, kind, &own);
     let prefix = if kind == Kind::Forward {
@@ -82,9 +85,10 @@ fn build(ctx: &Ctx<'_>, world: &mut World, id: &str, kind: Kind) -> Result<Messa
         }
     }
     if ctx.call.has_content_type("text/plain") {
-        let thread = draft.conversation_id.clone();
+        let (thread, from) = (draft.conversation_id.clone(), draft.from.clone());
         mime::apply(&mut draft, &ctx.call.body, now)?;
         draft.conversation_id = thread;
+        draft.from = draft.from.or(from);
         return Ok(draft);
     }
     let mut comment = None;

@@ -1,6 +1,7 @@
 //! Entra ID, v2.0 endpoints: authorize, token, device code, discovery, keys, logout, admin consent.
 
 pub(crate) mod aadsts;
+mod aadsts_rows;
 mod assertion;
 mod authorize;
 mod browser;

@@ -13,7 +13,7 @@ use crate::store::message::{Attachment, Message};
 pub(crate) type Position = (Reverse<i64>, Reverse<u64>);
 
 /// A well-known folder: its Graph name, its English display name, and whether it is hidden.
-pub(crate) const WELL_KNOWN: [(&str, &str, bool); 13] = [
+pub(crate) const WELL_KNOWN: [(&str, &str, bool); 12] = [
     ("msgfolderroot", "Top of Information Store", false),
     ("inbox", "Inbox", false),
     ("drafts", "Drafts", false),
@@ -23,10 +23,18 @@ pub(crate) const WELL_KNOWN: [(&str, &str, bool); 13] = [
     ("archive", "Archive", false),
     ("outbox", "Outbox", false),
     ("conversationhistory", "Conversation History", false),
-    ("clutter", "Clutter", true),
     ("syncissues", "Sync Issues", true),
     ("recoverableitemsdeletions", "Deletions", true),
     ("searchfolders", "Search Folders", true),
+];
+
+/// Well-known names of folders that a mailbox may lack.
+pub(crate) const ABSENT: [&str; 5] = [
+    "clutter",
+    "conflicts",
+    "localfailures",
+    "serverfailures",
+    "scheduled",
 ];
 
 /// The keys of folders that the tenant itself uses.
@@ -36,7 +44,7 @@ pub(crate) mod folder {
     pub(crate) const DRAFTS: u32 = 3;
     pub(crate) const SENT: u32 = 4;
     pub(crate) const DELETED: u32 = 5;
-    pub(crate) const RECOVERABLE: u32 = 12;
+    pub(crate) const RECOVERABLE: u32 = 11;
 }
 
 /// What happened to a message in a folder.

@@ -11,5 +11,7 @@ mod faults;
 mod folders;
 mod identity;
 mod messages;
+mod samples;
 mod sending;
+mod speed;
 mod uploads;
