@@ -156,25 +156,29 @@ pub enum Durability {
 pub trait EventStore: Send + Sync {
     /// Appends events to a run. `first` is the number of the first one, counted from 0 in the run.
     ///
+    /// A run's first event must be its `RunStarted`. All events of one call are kept, or none. When
+    /// this future is dropped, the append may or may not happen.
+    ///
     /// # Errors
-    /// [`StoreError::Conflict`] where `first` is not the run's next number: somebody else owns the
-    /// run. Nothing is appended then. Otherwise the disk's errors; a [`Durability::Ordered`] append
-    /// that fails later makes every later append fail.
+    /// [`StoreError::Conflict`] where `first` is not the run's next number, or the run has ended:
+    /// somebody else owns the run. Nothing is appended then. Otherwise the disk's errors; after one
+    /// of these every later append fails, until the store is opened again.
     async fn append(
         &self,
         run: &RunId,
         first: u64,
-        events: Vec<Event>,
+        events: &[Event],
         durability: Durability,
     ) -> Result<(), StoreError>;
 
-    /// A run's events in order; empty for an unknown run.
+    /// A run's events in order; empty for an unknown run. Sees every append that was asked for
+    /// before.
     ///
     /// # Errors
     /// The disk's; [`StoreError::Newer`] and [`StoreError::Damaged`].
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, StoreError>;
 
-    /// Runs, newest first.
+    /// Runs, the last started first.
     ///
     /// # Errors
     /// The disk's.
@@ -205,7 +209,7 @@ pub struct RunFilter {
 }
 
 /// A run in a list.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RunSummary {
     /// Its id.
     pub id: RunId,
@@ -294,7 +298,7 @@ pub trait DocumentWriter: Send {
     fn finish(self: Box<Self>) -> io::Result<(Digest, u64)>;
 }
 
-impl dyn Documents {
+impl dyn Documents + '_ {
     /// Stores bytes that are in memory as a document.
     ///
     /// # Errors

@@ -1,1 +1,15 @@
 //! Journals in SQLite and in memory, and the documents that runs refer to.
+//!
+//! This room keeps what the engine hands it, in order and durably, and gives it back as it was. It
+//! never decides what happens next, and nothing above it knows SQL.
+
+mod codec;
+mod documents;
+mod memory;
+mod schema;
+mod sqlite;
+mod writer;
+
+pub use documents::{FileDocuments, MemoryDocuments};
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;

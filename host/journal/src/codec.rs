@@ -1,0 +1,23 @@
+//! The stored form of events: JSON, with the number of its format beside it.
+//!
+//! A format, once released, stays readable for ever. `tests/formats` holds one journal of each.
+
+use docket_engine::StoreError;
+use docket_model::{Event, FORMAT};
+
+/// An event's stored form.
+pub(crate) fn encode(event: &Event) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(event).map_err(|error| StoreError::Io(format!("an event: {error}")))
+}
+
+/// Reads an event that was stored in `format`.
+pub(crate) fn decode(format: u32, bytes: &[u8]) -> Result<Event, StoreError> {
+    match format {
+        1..=FORMAT => serde_json::from_slice(bytes)
+            .map_err(|error| StoreError::Damaged(format!("an event cannot be read: {error}"))),
+        found => Err(StoreError::Newer {
+            found,
+            supported: FORMAT,
+        }),
+    }
+}
