@@ -4,9 +4,13 @@
 //! through its ports: [`EventStore`] and [`Documents`] keep, [`StepRunner`] acts, and a
 //! [`docket_model::Clock`] tells the time.
 
+mod key;
 mod ports;
+mod timer;
 
+pub use key::idempotency_key;
 pub use ports::{
     DocumentReader, DocumentWriter, Documents, Durability, EventStore, Journal, LogLevel, Reporter,
     RunFilter, RunSummary, StepCall, StepRunner, Stop, StoreError,
 };
+pub use timer::{Timer, TokioTimer};
