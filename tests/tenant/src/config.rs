@@ -296,7 +296,8 @@ pub enum InFlightSend {
 }
 
 /// Where Microsoft's behaviour varies or is disputed: one switch each.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Policies {
     /// The status of `ErrorFolderExists`: mostly 400, sometimes 409.
     pub folder_exists_status: u16,
@@ -312,6 +313,9 @@ pub struct Policies {
     pub properties_travel: bool,
     /// What Exchange's `size` of an attachment counts beyond its bytes.
     pub attachment_overhead: usize,
+    /// Whether an upload may carry `Authorization`. The real one refuses; official clients send it only
+    /// because here Graph and the upload origin share the host name `localhost`.
+    pub upload_takes_authorization: bool,
     /// Whether uploads must come in multiples of 320 KiB (a OneDrive rule; off as for Outlook).
     pub strict_upload_chunks: bool,
     /// The smallest file that an upload session accepts, in bytes: documented as 3 MB, measured by users as
@@ -335,6 +339,7 @@ impl Default for Policies {
             in_flight_send: InFlightSend::NotFound,
             properties_travel: false,
             attachment_overhead: 386,
+            upload_takes_authorization: false,
             strict_upload_chunks: false,
             min_upload_session: 2 * 1024 * 1024,
             user_consent: true,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::config::{Right, RightKind, SeedMail, UserConfig};
+use crate::config::{Policies, Right, RightKind, SeedMail, UserConfig};
 use crate::error::TenantError;
 use crate::faults::Fault;
 use crate::graph::read_attachment;
@@ -99,6 +99,18 @@ fn route(state: &TenantState, call: &Call, parts: &[&str]) -> Result<Option<Valu
         ["throttle"] if is(&get) => Ok(Some(serde_json::to_value(state.throttle_counts())?)),
         ["throttle"] if is(&put) => {
             state.set_throttle(serde_json::from_slice::<ThrottleConfig>(body)?);
+            Ok(None)
+        }
+        ["policies"] if is(&get) => Ok(Some(serde_json::to_value(state.policies())?)),
+        ["policies"] if is(&put) => {
+            // What is not named keeps its value.
+            let mut all = serde_json::to_value(state.policies())?;
+            let given: serde_json::Map<String, Value> = serde_json::from_slice(body)?;
+            if let Value::Object(all) = &mut all {
+                all.extend(given);
+            }
+            let wanted: Policies = serde_json::from_value(all)?;
+            state.set_policies(|policies| *policies = wanted);
             Ok(None)
         }
         ["rights"] if is(&post) || is(&delete) => {

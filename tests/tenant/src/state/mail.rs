@@ -166,6 +166,11 @@ impl TenantState {
         Ok(())
     }
 
+    /// How disputed behaviour is switched.
+    pub fn policies(&self) -> Policies {
+        self.world().policies.clone()
+    }
+
     /// Changes disputed behaviour while the tenant runs.
     pub fn set_policies(&self, change: impl FnOnce(&mut Policies)) {
         change(&mut self.world().policies);

@@ -6,12 +6,15 @@
     reason = "tests: they make their own client and may panic"
 )]
 
+mod assertions;
 mod client;
 mod faults;
 mod folders;
 mod identity;
 mod messages;
+mod rights;
 mod samples;
+mod schema;
 mod sending;
 mod speed;
 mod uploads;
