@@ -1,10 +1,13 @@
 //! What a clone needs beyond cargo: it sets up the WebAssembly target, builds guests and host, and
 //! then runs the demo, the tests or the benchmarks.
 
+mod bench;
 mod guests;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -27,16 +30,41 @@ struct Cli {
 enum Task {
     /// Builds the plugins into target/guests/components.
     Guests,
+    /// Builds everything, and runs the example workflows against a simulated tenant.
+    Demo {
+        /// Ends with one line of JSON, read back from the tenant.
+        #[arg(long)]
+        json: bool,
+        /// Leaves the tenant and its pages up, for a look, until Ctrl-C.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Builds everything, and runs every test of the workspace.
+    Test {
+        /// What to hand to `cargo test` in place of `--workspace`.
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Builds everything for speed, and measures it.
+    Bench {
+        /// Ends with one line of JSON.
+        #[arg(long)]
+        json: bool,
+        /// Only the benchmarks whose name holds this.
+        filter: Option<String>,
+    },
 }
 
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     let root = root()?;
+    let began = Instant::now();
+    let components = guests::build(&root, guests::set_up(cli.guests)?)?;
     match cli.task {
-        Task::Guests => {
-            guests::build(&root, guests::set_up(cli.guests)?)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Task::Guests => Ok(ExitCode::SUCCESS),
+        Task::Demo { json, keep } => demo(&root, &components, began, json, keep),
+        Task::Test { arguments } => test(&root, arguments),
+        Task::Bench { json, filter } => bench::run(&root, json, filter.as_deref()),
     }
 }
 
@@ -44,4 +72,97 @@ fn root() -> Result<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = manifest.parent().context("xtask lies in the workspace")?;
     Ok(root.to_owned())
+}
+
+/// The cargo that runs this.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root);
+    cargo
+}
+
+/// Ends as the command ended.
+pub(crate) fn run(mut command: Command) -> Result<ExitCode> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command
+        .status()
+        .with_context(|| format!("{program} cannot be started"))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+fn demo(
+    root: &Path,
+    components: &Path,
+    began: Instant,
+    json: bool,
+    keep: bool,
+) -> Result<ExitCode> {
+    let mut build = cargo(root);
+    // The same packages as the tests build, so that nothing is built twice.
+    build.args(["build", "--locked", "--workspace"]);
+    if run(build)? != ExitCode::SUCCESS {
+        return Ok(ExitCode::FAILURE);
+    }
+    let built = began.elapsed();
+    let mut docket = Command::new(root.join("target/debug/docket"));
+    docket
+        .arg("demo")
+        .arg("--workflows")
+        .arg(root.join("workflows"))
+        .arg("--components")
+        .arg(components);
+    // Before the demo's own lines: with --json its last one has to stay the last.
+    eprintln!("plugins and host built in {}", minutes(built));
+    if keep {
+        docket.arg("--keep");
+    }
+    if json {
+        docket.arg("--json");
+    }
+    let code = run(docket)?;
+    if code == ExitCode::SUCCESS {
+        eprintln!(
+            "set-up, build and demo in {}{}",
+            minutes(began.elapsed()),
+            since_clone(root)
+        );
+    }
+    Ok(code)
+}
+
+/// How long ago the repository was cloned, where that was lately: the figure that a new user feels.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a chore tells its user how long it took"
+)]
+fn since_clone(root: &Path) -> String {
+    let cloned = root
+        .join(".git")
+        .metadata()
+        .and_then(|about| about.created());
+    let age = cloned
+        .ok()
+        .and_then(|cloned| SystemTime::now().duration_since(cloned).ok());
+    match age {
+        Some(age) if age < Duration::from_secs(3600) => {
+            format!("; clone to first mail: {}", minutes(age))
+        }
+        _ => String::new(),
+    }
+}
+
+fn minutes(time: Duration) -> String {
+    let seconds = time.as_secs();
+    format!("{} min {:02} s", seconds / 60, seconds % 60)
+}
+
+fn test(root: &Path, arguments: Vec<OsString>) -> Result<ExitCode> {
+    let mut test = cargo(root);
+    test.args(["test", "--locked"]);
+    if arguments.is_empty() {
+        test.arg("--workspace");
+    }
+    test.args(arguments);
+    run(test)
 }

@@ -1,0 +1,145 @@
+//! Runs the benchmarks and gathers their figures into one table.
+//!
+//! A benchmark is a binary of the workspace that is measured by divan, or one of our own that
+//! prints `row {…}` lines for what divan cannot see: memory, and comparisons made side by side.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+/// The packages that have benchmarks.
+const PACKAGES: [&str; 3] = ["docket-sandbox", "docket-journal", "docket-e2e"];
+
+pub(crate) fn run(root: &Path, as_json: bool, filter: Option<&str>) -> Result<ExitCode> {
+    let mut rows: Vec<Value> = Vec::new();
+    for package in PACKAGES {
+        let mut bench = crate::cargo(root);
+        bench.args(["bench", "--locked", "--quiet", "--benches", "-p", package]);
+        if let Some(filter) = filter {
+            bench.args(["--", filter]);
+        }
+        bench.stdout(Stdio::piped());
+        let mut child = bench.spawn().context("cargo cannot be started")?;
+        let output = child.stdout.take().context("no output")?;
+        let mut table = Table::new(package.trim_start_matches("docket-"));
+        for line in BufReader::new(output).lines() {
+            let line = line?;
+            if let Some(row) = line.strip_prefix("row ") {
+                rows.push(serde_json::from_str(row).with_context(|| format!("the row {row}"))?);
+            } else {
+                eprintln!("{line}");
+                rows.extend(table.row(&line));
+            }
+        }
+        let status = child.wait()?;
+        ensure!(
+            status.success(),
+            "the benchmarks of {package} ended with {status}"
+        );
+    }
+    print(&rows);
+    if as_json {
+        emit(&json!({"rows": rows}).to_string());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[allow(clippy::print_stdout, reason = "this is the chore's result")]
+fn emit(line: &str) {
+    println!("{line}");
+}
+
+fn print(rows: &[Value]) {
+    let text = |row: &Value, name: &str| match &row[name] {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => match number.as_f64() {
+            Some(number) if number >= 100.0 => format!("{number:.0}"),
+            Some(number) => format!("{number:.3}"),
+            None => number.to_string(),
+        },
+        _ => String::new(),
+    };
+    emit(&format!(
+        "{:<56} {:>12} {:<8} {}",
+        "benchmark", "value", "unit", "versus"
+    ));
+    for row in rows {
+        emit(&format!(
+            "{:<56} {:>12} {:<8} {}",
+            text(row, "name"),
+            text(row, "value"),
+            text(row, "unit"),
+            text(row, "versus")
+        ));
+    }
+}
+
+/// Reads divan's tree: `├─ name  fastest │ slowest │ median │ mean │ samples │ iters`.
+struct Table<'p> {
+    package: &'p str,
+    /// The names of the groups above, by depth.
+    groups: Vec<String>,
+}
+
+impl<'p> Table<'p> {
+    const fn new(package: &'p str) -> Self {
+        Self {
+            package,
+            groups: Vec::new(),
+        }
+    }
+
+    fn row(&mut self, line: &str) -> Option<Value> {
+        let name_at = line.find(|c: char| c.is_alphanumeric() || c == '_')?;
+        let depth = line[..name_at].chars().count() / 3;
+        if depth == 0 {
+            return None;
+        }
+        let mut columns = line[name_at..].split('│');
+        let first = columns.next()?;
+        let name = first.split("  ").next()?.trim().to_owned();
+        self.groups.truncate(depth - 1);
+        let path = [&self.groups[..], std::slice::from_ref(&name)].concat().join("/");
+        self.groups.push(name);
+        let median = columns.nth(1)?.trim();
+        let (value, unit) = median.split_once(' ')?;
+        Some(json!({
+            "name": format!("{}/{path}", self.package),
+            "unit": unit,
+            "value": value.parse::<f64>().ok()?,
+            "versus": "",
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divan_tables_are_read_by_their_median() {
+        let mut table = Table::new("sandbox");
+        let rows: Vec<_> = [
+            "guest               fastest       │ slowest       │ median        │ mean          │ samples │ iters",
+            "├─ call                           │               │               │               │         │",
+            "│  ├─ cold          25.1 µs       │ 90 µs         │ 27.4 µs       │ 28 µs         │ 100     │ 100",
+            "│  ╰─ warm          2.1 µs        │ 9 µs          │ 2.8 µs        │ 3 µs          │ 100     │ 100",
+            "╰─ instantiate      6.1 µs        │ 12 µs         │ 6.5 µs        │ 7 µs          │ 100     │ 100",
+        ]
+        .iter()
+        .filter_map(|line| table.row(line))
+        .map(|row| format!("{} {}", row["name"].as_str().unwrap_or_default(), row["value"]))
+        .collect();
+        assert_eq!(
+            rows,
+            [
+                "sandbox/call/cold 27.4",
+                "sandbox/call/warm 2.8",
+                "sandbox/instantiate 6.5"
+            ]
+        );
+    }
+}
