@@ -143,7 +143,10 @@ impl Work {
     pub(crate) fn request_time(&self, wanted: Option<Duration>) -> Duration {
         const MARGIN: Duration = Duration::from_millis(500);
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let limit = self.limits.request_timeout.min(left.saturating_sub(MARGIN));
+        let limit = self
+            .limits
+            .request_timeout
+            .min(left - MARGIN.min(left / 10));
         wanted.map_or(limit, |wanted| wanted.min(limit))
     }
 }

@@ -122,3 +122,146 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use docket_engine::DocumentWriter;
+    use futures_util::TryStreamExt as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One document, each read of which is cut short; counts how often it was opened.
+    struct One {
+        bytes: Arc<Vec<u8>>,
+        opened: Mutex<usize>,
+    }
+
+    impl Documents for One {
+        fn open(&self, digest: Digest) -> io::Result<Option<Arc<dyn DocumentReader>>> {
+            *self.opened.lock().expect("lock") += 1;
+            let reader = || Arc::new(Reader(Arc::clone(&self.bytes))) as Arc<dyn DocumentReader>;
+            Ok((digest == Digest::of(b"one")).then(reader))
+        }
+
+        fn create(&self) -> io::Result<Box<dyn DocumentWriter>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    struct Reader(Arc<Vec<u8>>);
+
+    impl DocumentReader for Reader {
+        fn size(&self) -> u64 {
+            self.0.len() as u64
+        }
+
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+            let rest = self
+                .0
+                .get(usize::try_from(offset).expect("small")..)
+                .unwrap_or_default();
+            let n = rest.len().min(buffer.len()).min(70_001);
+            buffer[..n].copy_from_slice(&rest[..n]);
+            Ok(n)
+        }
+    }
+
+    fn range(offset: u64, length: u64, is_base64: bool) -> Part {
+        Part::Range {
+            digest: Digest::of(b"one"),
+            offset,
+            length,
+            is_base64,
+        }
+    }
+
+    /// What the parts send, the largest piece, and how often the document was opened.
+    fn sent(document: &[u8], parts: Vec<Part>) -> (io::Result<Vec<u8>>, usize, usize) {
+        let documents = Arc::new(One {
+            bytes: Arc::new(document.to_vec()),
+            opened: Mutex::new(0),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let body = body(parts, documents.clone()).expect("some parts");
+        let size = body.size;
+        let pieces: io::Result<Vec<Bytes>> = runtime.block_on(body.chunks.try_collect());
+        let largest = pieces
+            .iter()
+            .flatten()
+            .map(Bytes::len)
+            .max()
+            .unwrap_or_default();
+        let bytes = pieces.map(|pieces| pieces.concat());
+        if let Ok(bytes) = &bytes {
+            assert_eq!(bytes.len() as u64, size, "the size is known beforehand");
+        }
+        let opened = *documents.opened.lock().expect("lock");
+        (bytes, largest, opened)
+    }
+
+    #[test]
+    fn a_large_document_is_never_whole_in_memory() {
+        let document: Vec<u8> = (0..10_000_001_u32).map(|n| (n % 251) as u8).collect();
+        let parts = vec![
+            Part::Bytes(Bytes::from_static(b"{\"contentBytes\":\"")),
+            range(0, document.len() as u64, true),
+            Part::Bytes(Bytes::from_static(b"\"}")),
+        ];
+        let (bytes, largest, opened) = sent(&document, parts);
+        let expected = format!("{{\"contentBytes\":\"{}\"}}", STANDARD.encode(&document));
+        assert!(bytes.expect("readable") == expected.as_bytes());
+        assert!(largest <= 256 << 10, "{largest} bytes at once");
+        assert_eq!(opened, 1);
+    }
+
+    #[test]
+    fn a_document_that_shrank_or_went_is_the_hosts_fault() {
+        let (bytes, ..) = sent(b"short", vec![range(0, 6, false)]);
+        assert!(
+            bytes
+                .expect_err("too short")
+                .to_string()
+                .contains("has become shorter")
+        );
+        let gone = Part::Range {
+            digest: Digest::of(b"two"),
+            offset: 0,
+            length: 1,
+            is_base64: false,
+        };
+        let (bytes, ..) = sent(b"", vec![gone]);
+        assert!(
+            bytes
+                .expect_err("gone")
+                .to_string()
+                .contains("is not in the store any more")
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn parts_join_without_a_seam(
+            document in proptest::collection::vec(any::<u8>(), 1..600_000),
+            ranges in proptest::collection::vec((any::<proptest::sample::Index>(), any::<proptest::sample::Index>(), any::<bool>()), 1..5),
+        ) {
+            let mut expected = Vec::new();
+            let mut parts = Vec::new();
+            for (from, to, is_base64) in ranges {
+                let (from, to) = (from.index(document.len() + 1), to.index(document.len() + 1));
+                let (from, to) = (from.min(to), from.max(to));
+                let slice = &document[from..to];
+                expected.extend(if is_base64 { STANDARD.encode(slice).into_bytes() } else { slice.to_vec() });
+                parts.push(range(from as u64, slice.len() as u64, is_base64));
+            }
+            let (bytes, ..) = sent(&document, parts);
+            prop_assert!(bytes.expect("readable") == expected);
+        }
+    }
+}

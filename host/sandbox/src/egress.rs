@@ -1,5 +1,7 @@
 //! The way out, as a port: requests leave, and sealed URLs are kept, by whoever holds the accounts.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use docket_connections::{GateError, Request, Response};
 use docket_engine::StepCall;
@@ -11,7 +13,7 @@ pub trait Egress: Send + Sync {
     ///
     /// # Errors
     /// A failure with its remedy, where the step's connection or account cannot be used.
-    fn channel(&self, call: &StepCall) -> Result<Box<dyn Channel>, Failure>;
+    fn channel(&self, call: &StepCall) -> Result<Arc<dyn Channel>, Failure>;
 }
 
 /// One attempt's way out. It decides about every request by itself.

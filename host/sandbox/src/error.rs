@@ -29,6 +29,16 @@ pub enum LoadError {
         /// The limit.
         limit: usize,
     },
+    /// A memory or a table that is larger from the start than it may grow.
+    #[error("the component starts with {wanted} {what}; {limit} are allowed")]
+    StartsTooLarge {
+        /// `bytes of memory` or `table elements`.
+        what: &'static str,
+        /// What it starts with.
+        wanted: u64,
+        /// The limit.
+        limit: usize,
+    },
     /// An import that no plugin may have.
     #[error("the component imports `{name}`, which plugins may not use")]
     ForbiddenImport {
@@ -106,6 +116,10 @@ impl LoadError {
             }
             Self::Malformed(_) => {
                 "the file may be cut short or made by a newer tool: fetch or build it again".into()
+            }
+            Self::StartsTooLarge { .. } => {
+                "ask the plugin's author for a smaller one; large data belongs into documents"
+                    .into()
             }
             Self::TooLarge { .. } => "build it for size and strip its debug information".into(),
             Self::ForbiddenImport { .. } => {

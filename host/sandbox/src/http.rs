@@ -104,7 +104,7 @@ async fn exchange(
         let outcomes = perform(attempt, EffectCall { requests: records }, deliveries).await?;
         let mut outcomes = outcomes.into_iter();
         for (request, answer) in answers.iter_mut().enumerate().filter(|(_, a)| a.is_none()) {
-            let outcome = outcomes.next().ok_or_else(|| too_few_outcomes())?;
+            let outcome = outcomes.next().ok_or_else(too_few_outcomes)?;
             *answer = Some(answer_of(attempt, outcome, effect, request).await?);
         }
     }

@@ -3,7 +3,7 @@
 use semver::Version;
 use wasmparser::{Parser, Payload};
 
-use crate::LoadError;
+use crate::{Limits, LoadError};
 
 /// The version of the plugin interface that this host speaks.
 pub(crate) const INTERFACE: &str = "0.1.0";
@@ -12,11 +12,13 @@ pub(crate) const INTERFACE: &str = "0.1.0";
 const IMPORTS: [&str; 3] = ["documents", "http", "reporting"];
 
 /// Checks that the bytes are a component which imports nothing but the plugin interface, in a
-/// version that this host may serve, and exports its actions.
+/// version that this host may serve, exports its actions, and starts with no more memory and table
+/// elements than it may have.
 ///
 /// # Errors
 /// What is wrong, the forbidden import by its name.
-pub(crate) fn inspect(bytes: &[u8], limit: usize) -> Result<(), LoadError> {
+pub(crate) fn inspect(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
+    let limit = limits.component_bytes;
     if bytes.len() > limit {
         return Err(LoadError::TooLarge {
             size: bytes.len(),
@@ -31,11 +33,17 @@ pub(crate) fn inspect(bytes: &[u8], limit: usize) -> Result<(), LoadError> {
             start: start_of(bytes),
         });
     }
-    let names = outer_names(bytes).map_err(|error| LoadError::Malformed(error.to_string()))?;
-    for name in &names.imports {
+    let outline = outline(bytes).map_err(|error| LoadError::Malformed(error.to_string()))?;
+    for name in &outline.imports {
         check_import(name)?;
     }
-    let mut actions = names
+    check_start("bytes of memory", outline.memory, limits.memory)?;
+    check_start(
+        "table elements",
+        outline.table_elements,
+        limits.table_elements,
+    )?;
+    let mut actions = outline
         .exports
         .iter()
         .filter(|name| interface(name) == Some("actions"));
@@ -46,14 +54,17 @@ pub(crate) fn inspect(bytes: &[u8], limit: usize) -> Result<(), LoadError> {
 }
 
 #[derive(Default)]
-struct OuterNames {
+struct Outline {
+    /// The component's own imports and exports, without those of components inside it.
     imports: Vec<String>,
     exports: Vec<String>,
+    /// What the largest memory and table in it start with.
+    memory: u64,
+    table_elements: u64,
 }
 
-/// The names of the component's own imports and exports, without those of components inside it.
-fn outer_names(bytes: &[u8]) -> Result<OuterNames, wasmparser::BinaryReaderError> {
-    let mut names = OuterNames::default();
+fn outline(bytes: &[u8]) -> Result<Outline, wasmparser::BinaryReaderError> {
+    let mut outline = Outline::default();
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload? {
@@ -61,18 +72,39 @@ fn outer_names(bytes: &[u8]) -> Result<OuterNames, wasmparser::BinaryReaderError
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    names.imports.push(import?.name.name.to_owned());
+                    outline.imports.push(import?.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
-                    names.exports.push(export?.name.name.to_owned());
+                    outline.exports.push(export?.name.name.to_owned());
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    outline.memory = outline.memory.max(memory?.initial.saturating_mul(64 << 10));
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section {
+                    outline.table_elements = outline.table_elements.max(table?.ty.initial);
                 }
             }
             _ => {}
         }
     }
-    Ok(names)
+    Ok(outline)
+}
+
+fn check_start(what: &'static str, wanted: u64, limit: usize) -> Result<(), LoadError> {
+    if wanted > limit as u64 {
+        return Err(LoadError::StartsTooLarge {
+            what,
+            wanted,
+            limit,
+        });
+    }
+    Ok(())
 }
 
 fn check_import(name: &str) -> Result<(), LoadError> {
@@ -126,9 +158,13 @@ fn start_of(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    fn limits() -> Limits {
+        Limits::default()
+    }
+
     fn check(wat: &str, expected: &str) {
         let bytes = wat::parse_str(wat).expect("well-formed text");
-        let found = match inspect(&bytes, 1 << 20) {
+        let found = match inspect(&bytes, &limits()) {
             Ok(()) => "taken".to_owned(),
             Err(error) => error.to_string(),
         };
@@ -199,7 +235,15 @@ mod tests {
     #[test]
     fn tells_what_is_no_component() {
         let check = |bytes: &[u8], expected: &str| {
-            let error = inspect(bytes, 64).expect_err("not a component").to_string();
+            let error = inspect(
+                bytes,
+                &Limits {
+                    component_bytes: 64,
+                    ..limits()
+                },
+            )
+            .expect_err("not a component")
+            .to_string();
             assert_eq!(error, expected);
         };
         check(
@@ -213,6 +257,9 @@ mod tests {
         check(&[0; 65], "the component has 65 bytes; 64 are allowed");
         let cut =
             &wat::parse_str(component("docket:processor/http@0.1.0", "a")).expect("text")[..30];
-        assert!(matches!(inspect(cut, 64), Err(LoadError::Malformed(_))));
+        assert!(matches!(
+            inspect(cut, &limits()),
+            Err(LoadError::Malformed(_))
+        ));
     }
 }

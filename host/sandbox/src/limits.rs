@@ -6,7 +6,6 @@ use std::time::Duration;
 
 /// The limits of one attempt, and the number of attempts at once.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub struct Limits {
     /// Attempts at once; more wait their turn. An attempt that waits for the network counts. Each
     /// reserves 4 GiB of address space, none of which is memory until it is used.

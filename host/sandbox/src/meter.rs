@@ -248,4 +248,25 @@ mod tests {
         assert_eq!(meter.host_call(), Ok(()));
         assert_eq!(meter.host_call(), Err(Limit::HostCalls(2)));
     }
+
+    #[test]
+    fn waiting_is_not_computing() {
+        let limits = Limits::default();
+        let mut meter = Meter::new(&limits, TICK * 5);
+        let hour = Duration::from_secs(3600);
+        // Waits for an hour, many times over.
+        for _ in 0..100 {
+            meter.pause();
+            meter.running_since -= hour;
+            meter.resume();
+        }
+        assert!(matches!(meter.tick(), Ok(UpdateDeadline::Yield(1))));
+        // Stands in the queue for an hour: no more than two ticks each are its own.
+        for _ in 0..2 {
+            meter.running_since -= hour;
+            assert!(meter.tick().is_ok(), "{:?}", meter.cpu);
+        }
+        meter.running_since -= hour;
+        assert!(matches!(meter.tick(), Err(Limit::Cpu(_))));
+    }
 }

@@ -93,7 +93,7 @@ impl Sandbox {
             &call,
             &self.limits,
             &self.documents,
-            channel.into(),
+            channel,
             reporter,
             desk,
         );

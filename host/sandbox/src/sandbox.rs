@@ -93,8 +93,8 @@ impl Sandbox {
         if let Some(plugin) = self.loaded(digest) {
             return Ok(plugin);
         }
-        let (shared, limit) = (Arc::clone(&self.shared), self.limits.component_bytes);
-        let compile = move || shared.compile(digest, &bytes, limit);
+        let (shared, limits) = (Arc::clone(&self.shared), Arc::clone(&self.limits));
+        let compile = move || shared.compile(digest, &bytes, &limits);
         let pre = tokio::task::spawn_blocking(compile)
             .await
             .map_err(|error| LoadError::Engine(error.to_string()))??;
@@ -137,6 +137,23 @@ impl Sandbox {
             .map_err(|error| LoadError::Engine(error.to_string()))??
             .ok_or(LoadError::Missing(digest))?;
         self.load(bytes).await
+    }
+
+    /// Makes an instance and drops it; for benchmarks.
+    #[doc(hidden)]
+    pub async fn instantiate(&self, plugin: &Plugin) -> bool {
+        let mut store = self.store(Attempt::describing(&self.limits));
+        plugin.pre.instantiate_async(&mut store).await.is_ok()
+    }
+
+    /// Maps a compiled component from the cache and drops it; for benchmarks.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn map_cached(&self, digest: Digest) -> bool {
+        self.shared
+            .cache
+            .load(self.shared.engine.wasmtime(), digest)
+            .is_some()
     }
 
     fn loaded(&self, digest: Digest) -> Option<Arc<Plugin>> {
@@ -196,9 +213,9 @@ impl Shared {
         &self,
         digest: Digest,
         bytes: &[u8],
-        limit: usize,
+        limits: &Limits,
     ) -> Result<ProcessorPre<Attempt>, LoadError> {
-        inspect(bytes, limit)?;
+        inspect(bytes, limits)?;
         let engine = self.engine.wasmtime();
         let component = match self.cache.load(engine, digest) {
             Some(component) => component,

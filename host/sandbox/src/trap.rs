@@ -100,7 +100,7 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
     backtrace.to_string().lines().filter_map(frame).collect()
 }
 
-/// `a::b` of `  0:  module.wasm!a::b::h0123456789abcdef`.
+/// `a::b` of `  0:  module.wasm!a::b::h0123456789abcdef`, and of `a[0123456789abcdef]::b`.
 fn frame(line: &str) -> Option<String> {
     let (number, function) = line.trim_start().split_once(": ")?;
     number.parse::<usize>().ok()?;
@@ -108,12 +108,23 @@ fn frame(line: &str) -> Option<String> {
     let function = function
         .split_once('!')
         .map_or(function, |(_, function)| function);
-    let is_hash = |hash: &&str| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit());
-    let name = match function.rsplit_once("::h") {
-        Some((name, hash)) if is_hash(&hash) => name,
+    let function = match function.rsplit_once("::h") {
+        Some((name, hash)) if is_hash(hash) => name,
         _ => function,
     };
-    Some(name.to_owned())
+    let mut name = String::with_capacity(function.len());
+    for (n, piece) in function.split('[').enumerate() {
+        match piece.split_once(']') {
+            Some((hash, rest)) if n > 0 && is_hash(hash) => name.push_str(rest),
+            _ if n > 0 => name.extend(["[", piece]),
+            _ => name.push_str(piece),
+        }
+    }
+    Some(name)
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Repeated frames in one line.

@@ -1,0 +1,48 @@
+//! Guests: the probe, built by `cargo xtask guests`, and small ones written as text.
+
+use std::fs;
+use std::path::Path;
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// The probe's component.
+pub(crate) fn probe() -> Vec<u8> {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests/components/probe.wasm");
+    fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask guests`", path.display()))
+}
+
+/// A component of the plugin interface whose `describe` is the given instructions.
+pub(crate) fn describing(body: &str) -> Vec<u8> {
+    with_memory(1, body)
+}
+
+/// The same with a memory of so many pages of 64 KiB.
+pub(crate) fn with_memory(pages: u32, body: &str) -> Vec<u8> {
+    let module = format!(
+        r#"(module
+            (memory (export "memory") {pages})
+            (table $table 1 funcref)
+            (func $deep (param i64) (result i64)
+                (i64.add (local.get 0) (call $deep (i64.add (local.get 0) (i64.const 1)))))
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "docket:processor/actions@0.1.0#describe") (result i32) {body})
+            (func (export "docket:processor/actions@0.1.0#run") (param i32) (result i32) unreachable))"#
+    );
+    let mut module = wat::parse_str(module).expect("well-formed text");
+    let mut resolve = Resolve::default();
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let (package, _) = resolve.push_dir(wit).expect("the interface");
+    let world = resolve
+        .select_world(&[package], Some("processor"))
+        .expect("the world");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata");
+    ComponentEncoder::default()
+        .module(&module)
+        .expect("a module")
+        .validate(true)
+        .encode()
+        .expect("a component")
+}

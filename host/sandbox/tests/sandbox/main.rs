@@ -1,0 +1,10 @@
+//! The sandbox with real guests and a scripted outside.
+
+mod documents;
+mod effects;
+mod guests;
+mod http;
+mod loading;
+mod misbehaving;
+#[allow(dead_code, reason = "shared with the benchmarks")]
+mod outside;
