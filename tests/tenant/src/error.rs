@@ -30,6 +30,9 @@ pub enum TenantError {
         /// The name that was given.
         name: String,
     },
+    /// A person was not signed in; the text is what the page said.
+    #[error("{0}")]
+    SignIn(String),
 }
 
 impl TenantError {

@@ -19,6 +19,7 @@ mod graph;
 mod guid;
 mod identity;
 mod pages;
+mod person;
 mod recorder;
 mod rights;
 mod server;
