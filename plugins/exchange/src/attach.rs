@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::delivery::{Ended, leaves_open, lost_or_failed};
 
-/// From this size on a file needs an upload session.
-const SESSION_FROM: u64 = 3 * 1024 * 1024;
+/// From this size on a file goes by an upload session: 3 MB, counted so that its base64 and the
+/// JSON around it stay under the 4 MiB that Graph reads in one request.
+const SESSION_FROM: u64 = 3_000_000;
 /// The largest file that Graph takes at all.
 const LARGEST: u64 = 150 * 1024 * 1024;
 /// The size of an upload's pieces: under the 4 MB that the documents ask for, and a multiple of
@@ -28,13 +29,15 @@ struct AttachedFile {
     name: Option<String>,
 }
 
-/// Attaches everything that is not attached yet. `look` says that some of it may be there already.
+/// Attaches everything that is not attached yet, and says whether there was nothing to do. `look`
+/// says that some of it may be there already.
 pub(crate) fn all(
     mailbox: &Mailbox<'_>,
     draft: &str,
     documents: &[(String, Document)],
     look: bool,
-) -> Result<Ended<()>, Failure> {
+) -> Result<Ended<bool>, Failure> {
+    let mut was_complete = true;
     let mut attached = if look && !documents.is_empty() {
         names(mailbox, draft)?
     } else {
@@ -44,6 +47,7 @@ pub(crate) fn all(
         if attached.contains(name) {
             continue;
         }
+        was_complete = false;
         mailbox
             .call()
             .progress(number as u64, Some(documents.len() as u64), name);
@@ -65,7 +69,7 @@ pub(crate) fn all(
         }
         attached.push(name.clone());
     }
-    Ok(Ended::Known(()))
+    Ok(Ended::Known(was_complete))
 }
 
 fn names(mailbox: &Mailbox<'_>, draft: &str) -> Result<Vec<String>, Failure> {
@@ -220,8 +224,18 @@ fn upload(
                 }
                 None => offset = end,
             },
-            429 | 413 => return Err(mailbox.failure(&answer, &format!("uploading {name}"))),
-            status => return Ok(Ended::Lost(format!("status {status}"))),
+            status => {
+                let failure = mailbox.failure(&answer, &format!("uploading {name}"));
+                // Another session would hear the same.
+                let is_final = matches!(
+                    failure.problem().code.as_str(),
+                    "ErrorMessageSizeExceeded" | "ErrorQuotaExceeded" | "ErrorAccessDenied"
+                );
+                if is_final || matches!(status, 413 | 429) {
+                    return Err(failure);
+                }
+                return Ok(Ended::Lost(format!("status {status}")));
+            }
         }
     }
     Ok(Ended::Lost(

@@ -6,10 +6,18 @@
 //! | found | it means | next |
 //! |---|---|---|
 //! | nothing | nothing was created | create the draft |
-//! | a draft | created, not submitted | attach what is missing, send |
+//! | a draft that lacks an attachment | created, not submitted | attach what is missing, send |
+//! | a complete draft | perhaps submitted | wait until it cannot be on its way any more, send |
 //! | no draft any more | submitted | done |
+//!
+//! The third line is the delicate one. Exchange moves a submitted message to Sent Items only after
+//! transport has taken it ("Understand the process of sending Outlook mail"); until then it looks
+//! like a draft, and what sending it again does is not documented. So a draft that may have been
+//! submitted is sent again only once it has lain unchanged for [`SETTLED_AFTER`].
 
-use docket_graph::{Mailbox, encode, odata_text, unexpected};
+use std::time::Duration;
+
+use docket_graph::{Mailbox, encode, json_time, odata_text, unexpected};
 use docket_plugin_sdk::{Failure, HttpError, Problem, Response};
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,8 +31,11 @@ pub(crate) const STAMP: &str =
     "String {6f1c5a52-6c0b-4d7e-9c52-2f5e1a4b8d31} Name DocketIdempotencyKey";
 
 /// What is read of a message.
-pub(crate) const SELECT: &str =
-    "id,isDraft,subject,webLink,internetMessageId,parentFolderId,createdDateTime";
+pub(crate) const SELECT: &str = "id,isDraft,subject,webLink,internetMessageId,parentFolderId,createdDateTime,lastModifiedDateTime";
+
+/// After how many seconds without a change a draft is not on its way any more. Transport takes
+/// seconds as a rule; the wait is only ever needed after a break in the one request that sends.
+const SETTLED_AFTER: i64 = 60;
 
 /// How many times a missing reply is followed by a look before the attempt gives up. The engine's
 /// next attempt looks again.
@@ -46,6 +57,8 @@ pub(crate) struct Message {
     pub(crate) parent_folder_id: Option<String>,
     #[serde(default)]
     created_date_time: Option<String>,
+    #[serde(default)]
+    last_modified_date_time: Option<String>,
 }
 
 /// How a piece of work ended.
@@ -73,17 +86,19 @@ pub(crate) const fn leaves_open(answer: &Response) -> bool {
 }
 
 /// The stamped message, created by `path` where it is not there, with everything attached. Then
-/// `finish` does the last thing to it, if it is still a draft.
+/// `finish` does the last thing to it, if it is still a draft; it is told whether an earlier
+/// `finish` may have done it already.
 pub(crate) fn deliver<T>(
     mailbox: &Mailbox<'_>,
     create: &str,
     body: &Value,
     mail: &Mail,
-    mut finish: impl FnMut(&Message) -> Result<Ended<T>, Failure>,
+    mut finish: impl FnMut(&Message, bool) -> Result<Ended<T>, Failure>,
     already: impl Fn(Message) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let mut lost = None;
     let mut look = mailbox.call().attempt() > 1;
+    let mut may_be_finished = look;
     for _ in 0..ROUNDS {
         let found = if look { stamped(mailbox)? } else { None };
         let is_found = found.is_some();
@@ -100,16 +115,18 @@ pub(crate) fn deliver<T>(
             },
         };
         match attach::all(mailbox, &draft.id, &mail.attachments, is_found)? {
-            Ended::Known(()) => {}
+            // What was incomplete was not finished before.
+            Ended::Known(was_complete) => may_be_finished &= is_found && was_complete,
             Ended::Lost(why) => {
                 lost = Some(why);
                 continue;
             }
         }
-        match finish(&draft)? {
+        match finish(&draft, may_be_finished)? {
             Ended::Known(done) => return Ok(done),
             Ended::Lost(why) => lost = Some(why),
         }
+        may_be_finished = true;
     }
     let why = lost.unwrap_or_default();
     Err(Failure::Unavailable(Problem::new(
@@ -132,6 +149,20 @@ fn create_draft(
         Ok(answer) => Err(mailbox.failure(&answer, doing)),
         Err(error) => lost_or_failed(error),
     }
+}
+
+/// How long a draft that may have been submitted must still be left alone; `None` where it can be
+/// sent. A draft whose age is not known is as young as can be.
+pub(crate) fn unsettled(mailbox: &Mailbox<'_>, draft: &Message) -> Option<Duration> {
+    let changed = draft.last_modified_date_time.as_deref();
+    let age = changed
+        .and_then(json_time)
+        .map_or(0, |changed| mailbox.server_time().saturating_sub(changed));
+    let left = SETTLED_AFTER.saturating_sub(age).min(SETTLED_AFTER);
+    u64::try_from(left)
+        .ok()
+        .filter(|left| *left > 0)
+        .map(Duration::from_secs)
 }
 
 /// The message that carries this step's stamp. A submitted one counts before a draft: then the

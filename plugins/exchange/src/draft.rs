@@ -31,7 +31,7 @@ pub(crate) fn run(call: &Call) -> Result<Output, Failure> {
         &path,
         &body,
         &mail,
-        |draft| Ok(Ended::Known(draft.clone())),
+        |draft, _| Ok(Ended::Known(draft.clone())),
         Ok,
     )?;
     Output::new(json!({

@@ -5,7 +5,7 @@ use docket_plugin_sdk::{Call, Failure, HttpError, Output, Problem};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::delivery::{Ended, Message, after_sending, deliver, leaves_open};
+use crate::delivery::{Ended, Message, after_sending, deliver, leaves_open, unsettled};
 use crate::mail::{Input, Mail};
 
 /// How often the sent copy is looked for. It appears with a delay, and the step does not depend on
@@ -22,13 +22,13 @@ pub(crate) fn run(call: &Call) -> Result<Output, Failure> {
         "/messages",
         &mail.message,
         &mail,
-        |draft| submit(&mailbox, draft),
+        |draft, again| submit(&mailbox, draft, again),
         Ok,
     )?;
     let folder = if sent.is_draft {
         None
     } else {
-        folder_name(&mailbox, &sent)?
+        folder_name(&mailbox, &sent)
     };
     let attachments: Vec<_> = mail
         .attachments
@@ -36,7 +36,7 @@ pub(crate) fn run(call: &Call) -> Result<Output, Failure> {
         .map(|(name, document)| json!({"name": name, "size": document.size()}))
         .collect();
     Output::new(json!({
-        "state": if folder.is_some() { "sent" } else { "accepted" },
+        "state": if sent.is_draft { "accepted" } else { "sent" },
         "message": MessageHandle { id: sent.id, mailbox: address.to_owned() },
         "internet-message-id": sent.internet_message_id.unwrap_or_default(),
         "folder": folder,
@@ -44,22 +44,26 @@ pub(crate) fn run(call: &Call) -> Result<Output, Failure> {
     }))
 }
 
-/// Submits the draft. Only 202 means that Exchange took it ("message: send").
-fn submit(mailbox: &Mailbox<'_>, draft: &Message) -> Result<Ended<Message>, Failure> {
+/// Submits the draft. Only 202 means that Exchange took it ("message: send"). `again` says that it
+/// may have been submitted before.
+fn submit(mailbox: &Mailbox<'_>, draft: &Message, again: bool) -> Result<Ended<Message>, Failure> {
     let doing = "sending";
+    if again && let Some(wait) = unsettled(mailbox, draft) {
+        return Err(Failure::Throttled(
+            Problem::new(
+                "SendUnsettled",
+                "the mail may be on its way already: the reply to an earlier request was lost",
+            )
+            .remedy("nothing: the step looks again, and sends it if it is still a draft"),
+            Some(wait),
+        ));
+    }
     let answer = mailbox
         .request("POST", &format!("/messages/{}/send", encode(&draft.id)))
         .send();
     let lost = match answer {
         Ok(answer) if answer.status == 202 => {
-            for _ in 0..LOOKS {
-                if let Some(message) = after_sending(mailbox, draft)?
-                    && !message.is_draft
-                {
-                    return Ok(Ended::Known(message));
-                }
-            }
-            return Ok(Ended::Known(draft.clone()));
+            return Ok(Ended::Known(sent_copy(mailbox, draft)));
         }
         Ok(answer) if leaves_open(&answer) => format!("status {}", answer.status),
         Ok(answer) if answer.is_success() => return Err(unexpected(&answer, doing)),
@@ -75,8 +79,7 @@ fn submit(mailbox: &Mailbox<'_>, draft: &Message) -> Result<Ended<Message>, Fail
         Err(HttpError::TooLarge(_)) => "the answer was too long".to_owned(),
         Err(error) => return Err(error.into_failure()),
     };
-    // A draft that is still one was not submitted, so sending it again cannot double it: a draft
-    // that was submitted is no draft any more, and its id is refused.
+    // Whether a draft that is still one was submitted, only time tells: the next round looks.
     match after_sending(mailbox, draft)? {
         Some(message) if !message.is_draft => Ok(Ended::Known(message)),
         Some(_) => Ok(Ended::Lost(lost)),
@@ -96,16 +99,42 @@ fn submit(mailbox: &Mailbox<'_>, draft: &Message) -> Result<Ended<Message>, Fail
     }
 }
 
-fn folder_name(mailbox: &Mailbox<'_>, sent: &Message) -> Result<Option<String>, Failure> {
+/// The sent copy of a mail that Exchange took, or the draft where the copy is not there yet. The
+/// mail is out, so no failure to find the copy may fail the step: somebody would send it again.
+fn sent_copy(mailbox: &Mailbox<'_>, draft: &Message) -> Message {
+    for _ in 0..LOOKS {
+        match after_sending(mailbox, draft) {
+            Ok(Some(message)) if !message.is_draft => return message,
+            Ok(_) => {}
+            Err(failure) => {
+                let why = &failure.problem().message;
+                mailbox
+                    .call()
+                    .log(&format!("the mail is sent; its copy was not found: {why}"));
+                break;
+            }
+        }
+    }
+    draft.clone()
+}
+
+/// The display name of the folder that the sent copy is in, where it can be had.
+fn folder_name(mailbox: &Mailbox<'_>, sent: &Message) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Folder {
         display_name: String,
     }
-    let Some(id) = &sent.parent_folder_id else {
-        return Ok(None);
-    };
-    let path = format!("/mailFolders/{}?$select=displayName", encode(id));
-    let folder: Folder = mailbox.get(&path, "looking up the sent copy's folder")?;
-    Ok(Some(folder.display_name))
+    let path = format!(
+        "/mailFolders/{}?$select=displayName",
+        encode(sent.parent_folder_id.as_ref()?)
+    );
+    match mailbox.get::<Folder>(&path, "looking up the sent copy's folder") {
+        Ok(folder) => Some(folder.display_name),
+        Err(failure) => {
+            let why = &failure.problem().message;
+            mailbox.call().log(&format!("the mail is sent; {why}"));
+            None
+        }
+    }
 }

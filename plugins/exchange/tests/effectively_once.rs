@@ -17,6 +17,8 @@ struct Mailbox {
     uploads: BTreeMap<String, (String, String, u64, u64)>,
     numbers: u64,
     received: Vec<String>,
+    /// The server's clock: minutes after 09:00.
+    minutes: u64,
 }
 
 struct Held {
@@ -24,6 +26,7 @@ struct Held {
     folder: &'static str,
     is_draft: bool,
     attachments: Vec<(String, usize)>,
+    modified: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,6 +57,7 @@ impl Mailbox {
             "subject": held.message["subject"], "webLink": "https://outlook.test/x",
             "internetMessageId": format!("<{id}@contoso.example>"),
             "createdDateTime": format!("2026-11-21T09:00:{:02}Z", self.numbers % 60),
+            "lastModifiedDateTime": format!("2026-11-21T09:{:02}:00Z", held.modified),
         })
     }
 
@@ -74,12 +78,20 @@ impl Mailbox {
             folder: "DRAFTS",
             is_draft: true,
             attachments: Vec::new(),
+            modified: self.minutes,
         };
         self.messages.insert(id.clone(), held);
         answer(201, &self.show(&id))
     }
 
     fn handle(&mut self, sent: &Sent) -> Response {
+        let date = format!("Sat, 21 Nov 2026 09:{:02}:00 GMT", self.minutes);
+        let mut answer = self.answer(sent);
+        answer.headers.push(("date".to_owned(), date));
+        answer
+    }
+
+    fn answer(&mut self, sent: &Sent) -> Response {
         let gone = || {
             answer(
                 404,
@@ -197,6 +209,9 @@ impl Mailbox {
     }
 }
 
+/// How many attempts a step has unless the workflow says otherwise.
+const ATTEMPTS: u32 = 5;
+
 /// Runs attempts, as the engine would, until the step is done or has failed for good.
 fn run(
     action: &str,
@@ -205,7 +220,7 @@ fn run(
     faults: &[(usize, Fault)],
 ) -> (Result<Output, Failure>, usize) {
     let count = Rc::new(RefCell::new(0));
-    for attempt in 1..=4 {
+    for attempt in 1..=ATTEMPTS {
         let (server, counter, faults) = (Rc::clone(mailbox), Rc::clone(&count), faults.to_vec());
         let mut test = TestCall::new(action, input, move |sent| {
             let number = counter.replace_with(|number| *number + 1);
@@ -234,7 +249,10 @@ fn run(
         }
         let result = Exchange::run(test.call());
         match result {
-            Err(Failure::Unavailable(_)) if attempt < 4 => {}
+            Err(Failure::Unavailable(_)) if attempt < ATTEMPTS => {}
+            Err(Failure::Throttled(_, Some(after))) if attempt < ATTEMPTS => {
+                mailbox.borrow_mut().minutes += after.as_secs().div_ceil(60);
+            }
             result => return (result, *count.borrow()),
         }
     }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use docket_plugin_sdk::{Failure, Problem, Response};
 use serde::Deserialize;
 
+use crate::{http_time, sent_at};
+
 #[derive(Deserialize, Default)]
 struct Body {
     #[serde(default)]
@@ -70,9 +72,10 @@ pub fn failure(response: &Response, doing: &str, mailbox: &str) -> Failure {
             "send a smaller attachment, or have the mailbox's message limit raised (35 MB unless \
              an administrator set it higher, 150 MB at most)",
         )),
-        "ErrorQuotaExceeded" | "ErrorMailboxStoreUnavailable" => {
-            Failure::Unavailable(problem.remedy(format!("{mailbox} is full: have it cleared")))
-        }
+        // Waiting does not empty a mailbox.
+        "ErrorQuotaExceeded" => Failure::Permanent(problem.remedy(format!(
+            "{mailbox} is full: have it cleared, then run the step again"
+        ))),
         "InvalidInternetMessageHeader" | "InvalidInternetMessageHeaderCollection" => {
             Failure::InvalidInput(
                 problem.remedy("headers begin with `x-`, and there may be at most five"),
@@ -107,17 +110,27 @@ fn by_status(response: &Response, problem: Problem) -> Failure {
         404 | 410 => Failure::NotFound(problem),
         413 => Failure::InvalidInput(problem.remedy("send less in one request")),
         429 => Failure::Throttled(problem, retry_after(response)),
+        // Those say how long to wait, too ("Microsoft Graph error responses").
+        503 | 504 | 509 if response.header("retry-after").is_some() => {
+            Failure::Throttled(problem, retry_after(response))
+        }
+        // Somebody else changed it at the same moment.
+        409 | 412 | 423 => Failure::Unavailable(problem),
         408 | 500..=599 => Failure::Unavailable(problem),
         400..=499 => Failure::InvalidInput(problem),
         _ => Failure::Permanent(problem),
     }
 }
 
-/// Retry-After in seconds, which Graph may give with a fraction ("Microsoft Graph throttling
-/// guidance"). A date is left to the engine's own backoff: a plugin has no clock that moves.
+/// Retry-After: seconds, which Graph may give with a fraction ("Microsoft Graph throttling
+/// guidance"), or a date (RFC 9110 section 10.2.3), which is taken against the server's own clock.
 fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds: f64 = response.header("retry-after")?.trim().parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
+    let value = response.header("retry-after")?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let wait = http_time(value)?.checked_sub(sent_at(response)?)?;
+    u64::try_from(wait).ok().map(Duration::from_secs)
 }
 
 #[cfg(test)]
@@ -153,6 +166,9 @@ mod tests {
             matches!(f, Failure::InvalidInput(_))
         });
         check(507, "ErrorQuotaExceeded", |f| {
+            matches!(f, Failure::Permanent(_))
+        });
+        check(412, "ErrorIrresolvableConflict", |f| {
             matches!(f, Failure::Unavailable(_))
         });
         check(400, "SomethingNew", |f| {
@@ -172,10 +188,17 @@ mod tests {
             (Some("7"), Some(Duration::from_secs(7))),
             (Some("2.128"), Some(Duration::from_millis(2128))),
             (Some("-1"), None),
-            (Some("Wed, 21 Oct 2026 07:28:00 GMT"), None),
+            (
+                Some("Wed, 21 Oct 2026 07:28:30 GMT"),
+                Some(Duration::from_secs(30)),
+            ),
+            (Some("Wed, 21 Oct 2026 07:27:00 GMT"), None),
+            (Some("soon"), None),
             (None, None),
         ] {
             let mut response = answer(429, &json!({"error": {"code": "ApplicationThrottled"}}));
+            let date = "Wed, 21 Oct 2026 07:28:00 GMT".to_owned();
+            response.headers.push(("date".to_owned(), date));
             response
                 .headers
                 .extend(value.map(|v| ("retry-after".to_owned(), v.to_owned())));
@@ -185,6 +208,22 @@ mod tests {
                 "{value:?} became {found:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_server_that_is_busy_may_say_how_long() {
+        let mut response = answer(503, &json!({"error": {"code": "ErrorServerBusy"}}));
+        let found = failure(&response, "sending", "a@contoso.example");
+        assert!(matches!(found, Failure::Unavailable(_)), "{found:?}");
+        response
+            .headers
+            .push(("retry-after".to_owned(), "4".to_owned()));
+        let found = failure(&response, "sending", "a@contoso.example");
+        let four = Some(Duration::from_secs(4));
+        assert!(
+            matches!(&found, Failure::Throttled(_, after) if *after == four),
+            "{found:?}"
+        );
     }
 
     #[test]

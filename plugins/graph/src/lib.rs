@@ -5,9 +5,11 @@
 mod error;
 mod folder;
 mod mailbox;
+mod time;
 mod url;
 
 pub use error::{failure, unexpected};
 pub use folder::{FolderPath, Missing};
 pub use mailbox::{Mailbox, MessageHandle, message_schema};
+pub use time::{http_time, json_time, sent_at};
 pub use url::{encode, odata_text};

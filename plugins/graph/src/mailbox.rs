@@ -6,7 +6,7 @@ use docket_plugin_sdk::{Call, Failure, HttpError, Problem, RequestBuilder, Respo
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{encode, failure, odata_text};
+use crate::{encode, failure, odata_text, sent_at};
 
 /// Has Graph give and take ids that stay the same when a message moves within its mailbox
 /// ("Obtain immutable identifiers for Outlook resources"). Needed on every request.
@@ -43,6 +43,7 @@ pub struct Mailbox<'a> {
     address: String,
     base: String,
     requests: Cell<u64>,
+    server_time: Cell<Option<i64>>,
 }
 
 impl<'a> Mailbox<'a> {
@@ -72,6 +73,7 @@ impl<'a> Mailbox<'a> {
             address: address.to_owned(),
             base,
             requests: Cell::new(0),
+            server_time: Cell::new(None),
         })
     }
 
@@ -85,6 +87,14 @@ impl<'a> Mailbox<'a> {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The server's time when it last answered [`Self::success`], in seconds since the epoch; before
+    /// that, or where it does not say, when the attempt started.
+    #[must_use]
+    pub fn server_time(&self) -> i64 {
+        let started = i64::try_from(self.call.time() / 1000).unwrap_or(i64::MAX);
+        self.server_time.get().unwrap_or(started)
     }
 
     /// Starts a request below the mailbox; `path` begins with a slash.
@@ -121,6 +131,8 @@ impl<'a> Mailbox<'a> {
     /// # Errors
     /// The failure.
     pub fn success<'r>(&self, answer: &'r Response, doing: &str) -> Result<&'r Response, Failure> {
+        self.server_time
+            .set(sent_at(answer).or(self.server_time.get()));
         if answer.is_success() {
             Ok(answer)
         } else {
