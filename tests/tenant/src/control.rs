@@ -1,4 +1,27 @@
 //! The control API under `/_tenant`: what tests in other languages, and curl, steer the tenant with.
+//!
+//! | request | does |
+//! | --- | --- |
+//! | `GET /_tenant` | tenant, users with their state, apps, rights |
+//! | `GET /_tenant/mailboxes[/{mailbox}]` | folders and messages, attachments with SHA-256 |
+//! | `POST /_tenant/mailboxes/{mailbox}/messages` | mail arrives: `from`, `subject`, `html` or `text`, `folder`, `attachments` |
+//! | `POST /_tenant/mailboxes/{mailbox}/folders` | makes `{"path": "Inbox/2026"}` |
+//! | `POST /_tenant/mailboxes/{mailbox}/lose-delta` | its delta tokens get 410 |
+//! | `GET /_tenant/outside` | what left the tenant |
+//! | `POST /_tenant/deliver` | delivers what is under way |
+//! | `GET`, `DELETE /_tenant/requests` | the recorder |
+//! | `GET`, `POST`, `DELETE /_tenant/faults`, `DELETE /_tenant/faults/{id}` | see [`Fault`] |
+//! | `GET`, `PUT /_tenant/throttle` | counts; limits as [`ThrottleConfig`] |
+//! | `GET`, `PUT /_tenant/policies` | see [`Policies`]; what is not named stays |
+//! | `POST`, `DELETE /_tenant/rights` | gives or takes a [`Right`] |
+//! | `POST /_tenant/users` | `upn`, `display_name`, `shared` |
+//! | `PUT /_tenant/users/{user}/state` | see [`UserState`] |
+//! | `POST /_tenant/users/{user}/revoke`, `…/change-password` | ends sign-ins |
+//! | `GET /_tenant/apps/{id}/secret` | the newest secret's value |
+//! | `POST /_tenant/apps/{id}/secrets` | a further secret, `{"days": 180}` |
+//! | `DELETE /_tenant/apps/{id}/secrets[/{key}]` | secrets expire now |
+//! | `DELETE /_tenant/apps/{id}/scopes/{scope}` | the app loses a scope or role |
+//! | `POST /_tenant/tokens` | an access token: `client_id`, `user`, `scopes` |
 
 use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};

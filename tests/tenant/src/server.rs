@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -24,6 +24,8 @@ use crate::state::TenantState;
 use crate::wire::{Call, Origin, Reply};
 use crate::{control, identity, pages};
 
+/// How much of a body that is too large is read before the connection is given up.
+const MAX_DRAINED: usize = 256 * 1024 * 1024;
 /// The largest form or control request.
 const MAX_FORM: usize = 16 * 1024 * 1024;
 
@@ -363,13 +365,31 @@ pub(crate) fn refusal_of(action: &FaultAction) -> Option<GraphError> {
     }
 }
 
-async fn collect(body: Incoming, limit: usize) -> Result<Bytes, StatusCode> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(StatusCode::PAYLOAD_TOO_LARGE)
+/// Reads a body. One that is too large is read to its end and dropped, so that the client gets to
+/// see the refusal instead of a broken connection.
+async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, StatusCode> {
+    let mut pieces: Vec<Bytes> = Vec::new();
+    let mut size = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else {
+            continue;
+        };
+        size = size.saturating_add(data.len());
+        if size <= limit {
+            pieces.push(data);
+        } else if size > MAX_DRAINED {
+            break;
+        } else {
+            pieces.clear();
         }
-        Err(_) => Err(StatusCode::BAD_REQUEST),
+    }
+    if size > limit {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    match pieces.len() {
+        // The common case needs no copy.
+        0 | 1 => Ok(pieces.pop().unwrap_or_default()),
+        _ => Ok(pieces.concat().into()),
     }
 }
 

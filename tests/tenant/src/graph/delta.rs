@@ -243,7 +243,7 @@ fn walk(
             (at.0.0, at.1.0)
         });
     let next = more.then(|| Token {
-        given: token.given + given.len(),
+        given: token.given.saturating_add(given.len()),
         after: last,
         ..token.clone()
     });
@@ -334,9 +334,9 @@ fn changes(
     }
     let total = rows.len();
     let rows: Vec<Value> = rows.into_iter().skip(token.given).take(page).collect();
-    let more = token.given + rows.len() < total;
+    let more = token.given.saturating_add(rows.len()) < total;
     let next = more.then(|| Token {
-        given: token.given + rows.len(),
+        given: token.given.saturating_add(rows.len()),
         until,
         ..token.clone()
     });

@@ -7,6 +7,8 @@ use crate::graph::filter::{Expr, Literal, Op, Test};
 
 /// How deep expressions may nest.
 const MAX_DEPTH: usize = 64;
+/// How many conditions an expression may have; evaluating them recurses.
+const MAX_CONDITIONS: usize = 200;
 
 #[derive(Debug, Clone, PartialEq)]
 enum Token {
@@ -26,6 +28,7 @@ pub(crate) fn parse(text: &str) -> Result<Expr, GraphError> {
         at: 0,
         variable: None,
         depth: 0,
+        conditions: 0,
     };
     let expr = parser.or().ok_or_else(|| syntax(text))?;
     if parser.at < parser.tokens.len() {
@@ -84,6 +87,7 @@ struct Parser {
     at: usize,
     variable: Option<String>,
     depth: usize,
+    conditions: usize,
 }
 
 impl Parser {
@@ -149,6 +153,10 @@ impl Parser {
     }
 
     fn primary(&mut self) -> Option<Expr> {
+        self.conditions += 1;
+        if self.conditions > MAX_CONDITIONS {
+            return None;
+        }
         let Token::Word(word) = self.next()? else {
             return None;
         };
@@ -326,6 +334,7 @@ mod tests {
         }
         assert!(parse(&"(".repeat(100_000)).is_err());
         assert!(parse(&"not ".repeat(100_000)).is_err());
+        assert!(parse(&format!("isRead{}", " or isRead".repeat(100_000))).is_err());
         let unknown = parse("nosuch eq 1").unwrap();
         assert!(
             unknown

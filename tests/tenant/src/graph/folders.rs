@@ -156,10 +156,10 @@ pub(crate) fn list(ctx: &Ctx<'_>, parent: Option<&str>) -> Answer {
         out.insert("@odata.count".into(), total.into());
     }
     out.insert("value".into(), value);
-    if total > query.skip + page {
+    if total > query.skip.saturating_add(page) {
         out.insert(
             "@odata.nextLink".into(),
-            next_link(ctx.call, query.skip + page).into(),
+            next_link(ctx.call, query.skip.saturating_add(page)).into(),
         );
     }
     Ok(ctx.json(StatusCode::OK, &Value::Object(out)))

@@ -54,7 +54,7 @@ pub(crate) fn messages(ctx: &Ctx<'_>, folder: Option<&str>) -> Answer {
     if more {
         out.insert(
             "@odata.nextLink".into(),
-            next_link(ctx.call, query.skip + page).into(),
+            next_link(ctx.call, query.skip.saturating_add(page)).into(),
         );
     }
     Ok(ctx.json(StatusCode::OK, &Value::Object(out)))
@@ -158,7 +158,7 @@ fn select(mailbox: &Mailbox, folder: Option<u32>, query: &Query, page: usize) ->
             .take(page)
             .filter_map(|position| fetch(position.1.0).cloned())
             .collect();
-        let more = all.len() > query.skip + page;
+        let more = all.len() > query.skip.saturating_add(page);
         return (rows, Some(all.len()), more);
     }
     let matching = all
@@ -186,7 +186,7 @@ fn paged(mut rows: Vec<&Arc<Message>>, query: &Query, page: usize, sorted: bool)
         .take(page)
         .cloned()
         .collect();
-    (rows, Some(total), total > query.skip + page)
+    (rows, Some(total), total > query.skip.saturating_add(page))
 }
 
 fn by_order(query: &Query, left: &Message, right: &Message) -> Ordering {

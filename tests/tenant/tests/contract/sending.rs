@@ -203,7 +203,7 @@ async fn bad_mail_is_refused() {
     );
     let large = with(
         "body",
-        json!({"contentType": "text", "content": "x".repeat(4 * 1024 * 1024)}),
+        json!({"contentType": "text", "content": "x".repeat(20 * 1024 * 1024)}),
     );
     let large = world
         .graph(Method::POST, "/me/sendMail")

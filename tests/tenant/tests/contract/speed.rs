@@ -81,3 +81,51 @@ async fn throughput_of_send_mail() {
         MAILS as f64 / started.elapsed().as_secs_f64()
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn throughput_of_a_large_upload() {
+    const SIZE: usize = 150_000_000;
+    const PIECE: usize = 4 * 1024 * 1024;
+    let world = World::contoso().await;
+    let draft = world.post("/me/messages", &mail("large", ANNA), 201).await;
+    let path = format!(
+        "/me/messages/{}",
+        draft["id"].as_str().unwrap().replace('=', "%3D")
+    );
+    let item = serde_json::json!({"AttachmentItem": {"attachmentType": "file", "name": "a.bin", "size": SIZE}});
+    let made = world
+        .post(
+            &format!("{path}/attachments/createUploadSession"),
+            &item,
+            201,
+        )
+        .await;
+    let url = made["uploadUrl"].as_str().unwrap();
+    let content = bytes::Bytes::from(vec![7_u8; SIZE]);
+    let started = Instant::now();
+    for first in (0..SIZE).step_by(PIECE) {
+        let piece = content.slice(first..(first + PIECE).min(SIZE));
+        let range = format!("bytes {first}-{}/{SIZE}", first + piece.len() - 1);
+        let answer = world
+            .http
+            .put(url)
+            .header("content-range", range)
+            .body(piece)
+            .send()
+            .await
+            .unwrap();
+        assert!(answer.status().is_success());
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    world.post(&format!("{path}/send"), &Value::Null, 202).await;
+    println!("upload over TLS: {:.0} MB/s", SIZE as f64 / 1e6 / seconds);
+    let arrived = world
+        .tenant
+        .state()
+        .messages(ANNA, Some("inbox"))
+        .unwrap()
+        .remove(0)
+        .message;
+    assert_eq!(arrived.attachments[0].len(), SIZE);
+}
