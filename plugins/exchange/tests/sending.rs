@@ -10,6 +10,8 @@ use docket_plugin_sdk::{Failure, HttpError, Output, Plugin, Response};
 use serde_json::{Value, json};
 
 type Answered = Result<Response, HttpError>;
+/// A kind of broken reply, by name.
+type Reply = (&'static str, fn() -> Answered);
 
 /// 2026-11-21T09:00:00Z in seconds since the epoch; the server's clock starts here.
 const START: i64 = 1_795_251_600;
@@ -96,16 +98,12 @@ fn clock(now: i64) -> (i64, i64, i64) {
 /// Runs attempts as the engine would, waiting in between as it is told.
 fn run(
     server: &Rc<RefCell<Server>>,
-    mut fault: impl FnMut(&Sent, &mut Server) -> Option<Answered> + 'static,
+    fault: impl FnMut(&Sent, &mut Server) -> Option<Answered> + 'static,
 ) -> Result<Output, Failure> {
     let input = json!({
         "from": "contracts@contoso.example", "to": "anna@example.com", "subject": "s", "text": "t"
     });
-    let mut fault: Box<dyn FnMut(&Sent, &mut Server) -> Option<Answered>> =
-        Box::new(move |sent, server| fault(sent, server));
-    let fault = Rc::new(RefCell::new(move |sent: &Sent, server: &mut Server| {
-        fault(sent, server)
-    }));
+    let fault = Rc::new(RefCell::new(fault));
     let mut attempt = 1;
     loop {
         let (held, fault) = (Rc::clone(server), Rc::clone(&fault));
@@ -136,7 +134,7 @@ fn run(
 fn a_mail_that_is_still_on_its_way_is_not_sent_again() {
     let lost = || Err(HttpError::Interrupted("reset".to_owned()));
     let late = || Ok(answer(504, &json!({"error": {"code": "Timeout"}})));
-    let replies: [(&str, fn() -> Answered); 2] = [("lost", lost), ("late", late)];
+    let replies: [Reply; 2] = [("lost", lost), ("late", late)];
     for lag in [0, 1, 10, 30] {
         for sends_again in [false, true] {
             for (name, reply) in replies {
@@ -164,7 +162,7 @@ fn a_mail_that_is_still_on_its_way_is_not_sent_again() {
 
 #[test]
 fn a_mail_that_exchange_took_is_sent_whatever_the_look_for_its_copy_says() {
-    let broken: [(&str, fn() -> Answered); 5] = [
+    let broken: [Reply; 5] = [
         ("503", || Ok(answer(503, &json!({"error": {"code": "x"}})))),
         ("403", || {
             Ok(answer(
