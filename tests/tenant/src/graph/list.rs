@@ -15,7 +15,7 @@ use crate::rights::Want;
 use crate::store::html;
 use crate::store::mailbox::{Mailbox, position};
 use crate::store::message::Message;
-use crate::wire::Call;
+use crate::wire::{Call, Reply};
 
 /// The default page.
 const PAGE: usize = 10;
@@ -58,6 +58,27 @@ pub(crate) fn messages(ctx: &Ctx<'_>, folder: Option<&str>) -> Answer {
         );
     }
     Ok(ctx.json(StatusCode::OK, &Value::Object(out)))
+}
+
+/// `GET …/messages/$count`: the number alone, as text.
+pub(crate) fn count(ctx: &Ctx<'_>, folder: Option<&str>) -> Answer {
+    let world = ctx.state.world();
+    let mailbox = ctx.mailbox(&world, Want::ReadBasic)?;
+    let folder = folder
+        .map(|name| messages::folder_key(mailbox, name))
+        .transpose()?;
+    check(&ctx.query)?;
+    let query = Query {
+        count: true,
+        skip: 0,
+        ..ctx.query.clone()
+    };
+    let (_, total, _) = select(mailbox, folder, &query, 0);
+    Ok(Reply::bytes(
+        StatusCode::OK,
+        "text/plain",
+        total.unwrap_or(0).to_string(),
+    ))
 }
 
 /// The same request with another `$skip`, on the origin that was addressed.

@@ -265,6 +265,10 @@ fn route(ctx: &Ctx<'_>, rest: &[Segment]) -> Answer {
             Method::POST => messages::create(ctx, Some(raw(1))),
             _ => Err(GraphError::method_not_allowed()),
         },
+        ["mailfolders", _, "messages", "$count"] => {
+            only(ctx, &Method::GET, |ctx| list::count(ctx, Some(raw(1))))
+        }
+        ["messages", "$count"] => only(ctx, &Method::GET, |ctx| list::count(ctx, None)),
         ["mailfolders", _, "messages", "delta"] => {
             only(ctx, &Method::GET, |ctx| delta::messages(ctx, raw(1)))
         }

@@ -1,10 +1,12 @@
-//! Faults, throttling, the recorder, batches and the pages.
+//! Faults and throttling.
 
-use docket_tenant::{Fault, FaultAction, RetryAfterStyle, TenantConfig, ThrottleConfig};
+use docket_tenant::{
+    DEMO_CLIENT_ID, Fault, FaultAction, RetryAfterStyle, TenantConfig, ThrottleConfig,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::client::{ANNA, INVOICES, World, expect, mail, refusal};
+use crate::client::{ANNA, INVOICES, SERVICE, World, mail, refusal};
 
 #[tokio::test]
 async fn a_reset_after_the_effect_has_taken_effect() {
@@ -202,158 +204,70 @@ async fn four_at_a_time() {
 }
 
 #[tokio::test]
-async fn batches_answer_each_part() {
+async fn faults_change_the_tenant_under_way() {
     let world = World::contoso().await;
-    world.tenant.state().add_fault(Fault::next(
-        "GET",
-        "*/mailFolders/archive",
-        FaultAction::Throttle {
-            retry_after: Some("3".into()),
-        },
-    ));
-    let body = json!({"requests": [
-        {"id": "1", "method": "GET", "url": "/me/mailFolders/inbox?$select=displayName"},
-        {"id": "2", "method": "POST", "url": "/me/messages", "body": mail("batched", ANNA), "headers": {"Content-Type": "application/json"}},
-        {"id": "3", "method": "GET", "url": "/me/messages/nonsense"},
-        {"id": "4", "method": "GET", "url": "/me/mailFolders/drafts", "dependsOn": ["3"]},
-        {"id": "5", "method": "GET", "url": "/me/mailFolders/archive"},
-    ]});
-    let answer = world.post("/$batch", &body, 200).await;
-    let find = |id: &str| {
-        answer["responses"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|one| one["id"] == id)
-            .unwrap()
-            .clone()
-    };
-    let statuses: Vec<u64> = ["1", "2", "3", "4", "5"]
-        .iter()
-        .map(|id| find(id)["status"].as_u64().unwrap())
-        .collect();
-    assert_eq!(statuses, [200, 201, 400, 424, 429]);
-    assert_eq!(find("1")["body"]["displayName"], "Inbox");
-    assert_eq!(find("5")["headers"]["Retry-After"], "3");
-    let twice = json!({"requests": [{"id": "1", "method": "GET", "url": "/me"}, {"id": "1", "method": "GET", "url": "/me"}]});
-    let twice = world
-        .graph(Method::POST, "/$batch")
-        .json(&twice)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(twice.status(), StatusCode::BAD_REQUEST);
-}
-
-#[tokio::test]
-async fn control_and_recorder() {
-    let world = World::contoso().await;
-    let plain = world.tenant.plain().as_str();
-    let control = |method: Method, path: &str, body: Option<Value>| {
-        let request = world.http.request(method, format!("{plain}_tenant/{path}"));
-        match body {
-            Some(body) => request.json(&body).send(),
-            None => request.send(),
-        }
-    };
-    let fault =
-        json!({"method": "POST", "path": "*/send", "skip": 1, "action": {"kind": "reset-after"}});
-    let made = expect(
-        control(Method::POST, "faults", Some(fault)).await.unwrap(),
-        StatusCode::OK,
-    )
-    .await;
-    assert!(made["id"].is_string());
-    let seed = json!({"from": {"address": "z@fabrikam.example"}, "subject": "by control", "text": "hi",
-        "attachments": [{"name": "a.txt", "contentBytes": "aGk="}]});
-    let made = control(
-        Method::POST,
-        &format!("mailboxes/{ANNA}/messages"),
-        Some(seed),
-    )
-    .await
-    .unwrap();
-    expect(made, StatusCode::OK).await;
-    let shown = expect(
-        control(Method::GET, &format!("mailboxes/{ANNA}"), None)
-            .await
-            .unwrap(),
-        StatusCode::OK,
-    )
-    .await;
-    let message = &shown["mailboxes"][0]["messages"][0];
-    assert_eq!(message["subject"], "by control");
-    assert_eq!(
-        message["attachments"][0]["sha256"],
-        "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4"
+    let state = world.tenant.state();
+    let client_id = DEMO_CLIENT_ID.to_owned();
+    let url = format!(
+        "{}{}/oauth2/v2.0/token",
+        world.tenant.authority(),
+        state.tenant_id()
     );
-
-    world
-        .post(
-            "/me/sendMail",
-            &json!({"message": mail("recorded", ANNA)}),
-            202,
-        )
-        .await;
-    let requests = expect(
-        control(Method::GET, "requests", None).await.unwrap(),
-        StatusCode::OK,
-    )
-    .await;
-    let last = requests.as_array().unwrap().last().unwrap();
-    assert_eq!(
-        (last["method"].as_str(), last["status"].as_u64()),
-        (Some("POST"), Some(202))
-    );
-    assert_eq!(last["body"]["message"]["subject"], "recorded");
-    assert!(
-        !requests.to_string().contains(&world.token),
-        "tokens are masked"
-    );
-    let unknown = control(Method::GET, "nonsense", None).await.unwrap();
-    assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
-}
-
-#[tokio::test]
-async fn pages_show_what_was_sent_and_escape_it() {
-    let world = World::contoso().await;
-    world
-        .post(
-            "/me/sendMail",
-            &json!({"message": mail("<script>alert(1)</script>", ANNA)}),
-            202,
-        )
-        .await;
-    let page = async |path: &str| {
-        let answer = world
+    let refresh = async |token: &str, scope: &str| -> Value {
+        let secret = state.client_secret(DEMO_CLIENT_ID).unwrap();
+        let form = [
+            ("client_id", DEMO_CLIENT_ID),
+            ("client_secret", secret.as_str()),
+            ("grant_type", "refresh_token"),
+            ("refresh_token", token),
+            ("scope", scope),
+        ];
+        world
             .http
-            .get(format!("{}{path}", world.tenant.plain()))
+            .post(&url)
+            .form(&form)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
+    };
+    let table = [
+        (
+            FaultAction::SignInLapses {
+                user: SERVICE.into(),
+            },
+            50173,
+        ),
+        (
+            FaultAction::ScopeRevoked {
+                client_id: client_id.clone(),
+                scope: "Mail.Send".into(),
+            },
+            65001,
+        ),
+        (FaultAction::SecretsExpire { client_id }, 7_000_222),
+    ];
+    for (action, code) in table {
+        let token = state
+            .refresh_token(DEMO_CLIENT_ID, SERVICE, &["Mail.Send"])
+            .unwrap();
+        state.add_fault(Fault::next("GET", "*/me/messages/$count", action.clone()));
+        let counted = world
+            .graph(Method::GET, "/me/messages/$count")
             .send()
             .await
             .unwrap();
-        assert_eq!(answer.status(), StatusCode::OK, "{path}");
-        answer.text().await.unwrap()
-    };
-    assert!(page("").await.contains("Contoso Invoices"));
-    let list = page(&format!("mail/{ANNA}/folder/Inbox")).await;
-    assert!(list.contains("&lt;script&gt;") && !list.contains("<script>"));
-    let stored = world
-        .tenant
-        .state()
-        .messages(INVOICES, Some("Invoices"))
-        .unwrap();
-    let with_picture = stored
-        .iter()
-        .find(|one| one.message.attachments.len() == 2 && one.message.attachments[0].is_inline)
-        .unwrap();
-    let here = format!("mail/{INVOICES}/message/{}", with_picture.immutable_id);
-    let shown = page(&here).await;
-    assert!(shown.contains("LIT-15.pdf") && shown.contains("sandbox=\"\""));
-    assert!(
-        page(&format!("{here}/body"))
-            .await
-            .contains("data:image/png;base64,")
-    );
-    assert!(page(&format!("{here}/file/2")).await.starts_with("%PDF-"));
-    assert!(page("outside").await.contains("Nothing has left"));
+        assert_eq!(
+            counted.text().await.unwrap(),
+            "0",
+            "the request itself succeeds"
+        );
+        assert_eq!(
+            refresh(&token, "Mail.Send").await["error_codes"],
+            json!([code]),
+            "{action:?}"
+        );
+    }
 }

@@ -1,8 +1,8 @@
-//! Signing in: codes, PKCE, refresh, client credentials, device codes, failures.
+//! Signing in with a browser: codes, PKCE, prompts, refresh, and how sign-ins end.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use docket_tenant::{AppConfig, DEMO_CLIENT_ID, Fault, FaultAction, RedirectKind, RedirectUri};
+use docket_tenant::DEMO_CLIENT_ID;
 use jiff::SignedDuration;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
@@ -15,7 +15,7 @@ const REDIRECT: &str = "http://localhost:41234/callback";
 const SCOPE: &str = "openid profile offline_access Mail.Send Mail.ReadWrite";
 const VERIFIER: &str = "a-verifier-that-is-long-enough-for-the-specification-0123";
 
-fn url(world: &World, tail: &str) -> String {
+pub(crate) fn url(world: &World, tail: &str) -> String {
     format!(
         "{}{}/{tail}",
         world.tenant.authority(),
@@ -79,7 +79,7 @@ async fn code(world: &World, who: &str) -> String {
     pick(&pairs, "code").to_owned()
 }
 
-async fn token(world: &World, form: &[(&str, &str)]) -> Response {
+pub(crate) async fn token(world: &World, form: &[(&str, &str)]) -> Response {
     world
         .http
         .post(url(world, "oauth2/v2.0/token?client-request-id=abc"))
@@ -89,7 +89,7 @@ async fn token(world: &World, form: &[(&str, &str)]) -> Response {
         .unwrap()
 }
 
-fn secret(world: &World) -> String {
+pub(crate) fn secret(world: &World) -> String {
     world.tenant.state().client_secret(DEMO_CLIENT_ID).unwrap()
 }
 
@@ -111,7 +111,7 @@ async fn redeem(world: &World, code: &str, verifier: &str, secret: &str) -> Resp
     .await
 }
 
-async fn refresh(world: &World, refresh_token: &str) -> Response {
+pub(crate) async fn refresh(world: &World, refresh_token: &str) -> Response {
     token(
         world,
         &[
@@ -125,7 +125,7 @@ async fn refresh(world: &World, refresh_token: &str) -> Response {
 }
 
 /// The number of the failure, its OAuth error and the status.
-async fn failure(answer: Response) -> (u16, String, u64) {
+pub(crate) async fn failure(answer: Response) -> (u16, String, u64) {
     let status = answer.status().as_u16();
     let body: Value = answer.json().await.unwrap();
     for field in [
@@ -414,176 +414,4 @@ async fn sign_ins_end_by_client_kind() {
         .unwrap();
     world.clock.advance(SignedDuration::from_hours(24 * 91));
     assert_eq!(failure(refresh(&world, &idle).await).await.2, 700_082);
-}
-
-#[tokio::test]
-async fn every_scripted_failure_has_the_full_body() {
-    let world = World::contoso().await;
-    let table = [
-        (50173, "invalid_grant", 400),
-        (700_082, "invalid_grant", 400),
-        (50076, "interaction_required", 400),
-        (65001, "invalid_grant", 400),
-        (90094, "consent_required", 400),
-        (53003, "invalid_grant", 400),
-        (7_000_222, "invalid_client", 401),
-        (7_000_215, "invalid_client", 401),
-        (700_027, "invalid_client", 401),
-        (700_016, "unauthorized_client", 400),
-        (90002, "invalid_request", 400),
-        (70011, "invalid_scope", 400),
-        (500_011, "invalid_resource", 400),
-        (90033, "temporarily_unavailable", 503),
-        (50196, "invalid_grant", 400),
-    ];
-    for (code, error, status) in table {
-        world.tenant.state().add_fault(Fault::next(
-            "POST",
-            "*/token",
-            FaultAction::Aadsts { code },
-        ));
-        let got = failure(refresh(&world, "x").await).await;
-        assert_eq!(got, (status, error.to_owned(), u64::from(code)));
-    }
-}
-
-#[tokio::test]
-async fn app_only_needs_roles_only_at_graph() {
-    let world = World::contoso().await;
-    let form = |scope: &'static str| {
-        [
-            ("client_id", DEMO_CLIENT_ID.to_owned()),
-            ("client_secret", secret(&world)),
-            ("grant_type", "client_credentials".to_owned()),
-            ("scope", scope.to_owned()),
-        ]
-    };
-    let ask = async |scope| {
-        world
-            .http
-            .post(url(&world, "oauth2/v2.0/token"))
-            .form(&form(scope))
-            .send()
-            .await
-            .unwrap()
-    };
-    assert_eq!(failure(ask("Mail.Send").await).await.2, 1_002_012);
-    let body = expect(
-        ask("https://graph.microsoft.com/.default").await,
-        StatusCode::OK,
-    )
-    .await;
-    assert!(body.get("refresh_token").is_none() && body.get("scope").is_none());
-    let access = body["access_token"].as_str().unwrap().to_owned();
-    let list = |path: &str| {
-        world
-            .http
-            .get(format!("{}v1.0{path}", world.tenant.graph()))
-            .bearer_auth(&access)
-            .send()
-    };
-    assert_eq!(
-        crate::client::refusal(list("/users/anna@contoso.example/messages").await.unwrap()).await,
-        (403, "ErrorAccessDenied".into())
-    );
-    assert_eq!(
-        crate::client::refusal(list("/me/messages").await.unwrap()).await,
-        (400, "BadRequest".into())
-    );
-    world
-        .tenant
-        .state()
-        .set_app(DEMO_CLIENT_ID, |app| app.roles = vec!["Mail.Read".into()])
-        .unwrap();
-    let body = expect(
-        ask("https://graph.microsoft.com/.default").await,
-        StatusCode::OK,
-    )
-    .await;
-    let access = body["access_token"].as_str().unwrap();
-    let path = format!(
-        "{}v1.0/users/anna@contoso.example/messages",
-        world.tenant.graph()
-    );
-    assert_eq!(
-        world
-            .http
-            .get(path)
-            .bearer_auth(access)
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        StatusCode::OK
-    );
-}
-
-#[tokio::test]
-async fn device_code_from_start_to_token() {
-    let world = World::contoso().await;
-    let client = "11111111-2222-4333-8444-555555555555";
-    let mut app = AppConfig::new(client, "device app");
-    app.delegated = vec!["Mail.Send".into()];
-    app.redirects = vec![RedirectUri {
-        uri: "http://localhost".into(),
-        kind: RedirectKind::Public,
-    }];
-    world.tenant.state().add_app(app);
-    let started = world
-        .http
-        .post(url(&world, "oauth2/v2.0/devicecode"))
-        .form(&[("client_id", client), ("scope", "Mail.Send offline_access")]);
-    let started = expect(started.send().await.unwrap(), StatusCode::OK).await;
-    assert!(started.get("verification_uri_complete").is_none());
-    let device_code = started["device_code"].as_str().unwrap().to_owned();
-    let grant = "urn:ietf:params:oauth:grant-type:device_code";
-    let poll = || async {
-        token(
-            &world,
-            &[
-                ("client_id", client),
-                ("grant_type", grant),
-                ("device_code", &device_code),
-            ],
-        )
-        .await
-    };
-    assert_eq!(
-        failure(poll().await).await.2,
-        7_000_218,
-        "public client flows are off"
-    );
-    world
-        .tenant
-        .state()
-        .set_app(client, |app| app.allow_public_client = true)
-        .unwrap();
-    assert_eq!(failure(poll().await).await.1, "authorization_pending");
-    let page = started["verification_uri"].as_str().unwrap();
-    let code = started["user_code"].as_str().unwrap();
-    let done = world
-        .http
-        .post(page)
-        .form(&[("code", code), ("choice", ANNA)])
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(done.status(), StatusCode::OK);
-    let body = expect(poll().await, StatusCode::OK).await;
-    // A public client's sign-in dies with the password.
-    let refresh_token = body["refresh_token"].as_str().unwrap();
-    let again = || async {
-        token(
-            &world,
-            &[
-                ("client_id", client),
-                ("grant_type", "refresh_token"),
-                ("refresh_token", refresh_token),
-            ],
-        )
-        .await
-    };
-    assert_eq!(again().await.status(), StatusCode::OK);
-    world.tenant.state().change_password(ANNA).unwrap();
-    assert_eq!(failure(again().await).await.2, 50173);
 }

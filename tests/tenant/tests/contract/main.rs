@@ -8,6 +8,7 @@
 
 mod assertions;
 mod client;
+mod clients;
 mod faults;
 mod folders;
 mod identity;
@@ -17,4 +18,5 @@ mod samples;
 mod schema;
 mod sending;
 mod speed;
+mod surfaces;
 mod uploads;

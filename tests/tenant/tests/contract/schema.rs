@@ -50,6 +50,10 @@ async fn answers_fit_the_description() {
             .collect();
         assert!(problems.is_empty(), "{name}: {problems:#?}\n{value:#}");
     };
+    let mut strict = description.clone();
+    strict["$ref"] = "#/components/schemas/microsoft.graph.message".into();
+    let strict = jsonschema::options().build(&strict).unwrap();
+    assert!(!strict.is_valid(&json!({"subject": 7})), "the check checks");
     let list = world
         .get(&format!("/users/{INVOICES}/messages?$expand=attachments"))
         .await;
