@@ -33,6 +33,9 @@ pub enum TenantError {
     /// A person was not signed in; the text is what the page said.
     #[error("{0}")]
     SignIn(String),
+    /// The tenant's own API did not answer.
+    #[error("the tenant does not answer: {0}")]
+    Ask(String),
 }
 
 impl TenantError {

@@ -3,6 +3,7 @@
 
 use http::header::LOCATION;
 use reqwest::redirect::Policy;
+use serde_json::Value;
 use url::Url;
 
 use crate::Tenant;
@@ -16,19 +17,8 @@ impl Tenant {
     /// # Errors
     /// [`TenantError::SignIn`], with what the page said, where the tenant does not let `user` in,
     /// or the application does not answer.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a browser is not the host, and has a way of its own to the network"
-    )]
     pub async fn sign_in(&self, link: &Url, user: &str) -> Result<u16, TenantError> {
-        let failed = |error: reqwest::Error| TenantError::SignIn(error.to_string());
-        let trusted = reqwest::Certificate::from_pem(self.ca_pem().as_bytes()).map_err(failed)?;
-        let browser = reqwest::Client::builder()
-            .tls_certs_only([trusted])
-            .redirect(Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(failed)?;
+        let browser = self.browser()?;
         let mut page = browser.get(link.clone()).send().await.map_err(failed)?;
         // The account, and, where the application asks for more than before, the consent.
         for form in [
@@ -65,4 +55,43 @@ impl Tenant {
         let landed = browser.get(target).send().await.map_err(failed)?;
         Ok(landed.status().as_u16())
     }
+
+    /// Asks the tenant's own API, over TLS as anybody outside would: a path such as
+    /// `/_tenant/mailboxes`.
+    ///
+    /// # Errors
+    /// [`TenantError::Ask`] where there is no answer, or it is no JSON.
+    pub async fn ask(&self, path: &str) -> Result<Value, TenantError> {
+        let asked = |error: reqwest::Error| TenantError::Ask(error.to_string());
+        let answer = self
+            .browser()?
+            .get(self.graph().join(path)?)
+            .send()
+            .await
+            .map_err(asked)?;
+        answer
+            .error_for_status()
+            .map_err(asked)?
+            .json()
+            .await
+            .map_err(asked)
+    }
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a browser is not the host, and has a way of its own to the network"
+    )]
+    fn browser(&self) -> Result<reqwest::Client, TenantError> {
+        let trusted = reqwest::Certificate::from_pem(self.ca_pem().as_bytes()).map_err(failed)?;
+        reqwest::Client::builder()
+            .tls_certs_only([trusted])
+            .redirect(Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(failed)
+    }
+}
+
+fn failed(error: reqwest::Error) -> TenantError {
+    TenantError::SignIn(error.to_string())
 }
