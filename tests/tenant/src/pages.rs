@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use crate::state::{StoredMessage, TenantState};
+use crate::store::OutsideMail;
 use crate::store::html::escape;
 use crate::store::message::{Attachment, Message, Recipient};
 use crate::wire::{Call, Reply};
@@ -32,12 +33,22 @@ pub(crate) fn handle(state: &TenantState, call: &Call) -> Reply {
     let found = match parts.as_slice() {
         [] => Some(home(state)),
         ["outside"] => Some(outside(state)),
+        ["outside", number] => left(state, number).map(|mail| {
+            let crumb = ("/outside".to_owned(), "Outside world".to_owned());
+            show(state, &mail.message, &link(&["outside", number]), &crumb)
+        }),
+        ["outside", number, "body"] => left(state, number).map(|mail| body(&mail.message)),
+        ["outside", number, "file", file] => {
+            left(state, number).and_then(|mail| download(&mail.message, file))
+        }
         ["mail", mailbox] => folder_page(state, mailbox, None),
         ["mail", mailbox, "message", id] => message_page(state, mailbox, id),
         ["mail", mailbox, "message", id, "body"] => {
             find(state, mailbox, id).map(|one| body(&one.message))
         }
-        ["mail", mailbox, "message", id, "file", number] => download(state, mailbox, id, number),
+        ["mail", mailbox, "message", id, "file", number] => {
+            find(state, mailbox, id).and_then(|one| download(&one.message, number))
+        }
         ["mail", mailbox, "folder", rest @ ..] => {
             folder_page(state, mailbox, Some(&rest.join("/")))
         }
@@ -240,7 +251,20 @@ fn find(state: &TenantState, mailbox: &str, id: &str) -> Option<StoredMessage> {
 
 fn message_page(state: &TenantState, mailbox: &str, id: &str) -> Option<Reply> {
     let one = find(state, mailbox, id)?;
-    let message = &one.message;
+    let crumb = (
+        link(&["mail", mailbox, "folder", &one.folder]),
+        one.folder.clone(),
+    );
+    Some(show(
+        state,
+        &one.message,
+        &link(&["mail", mailbox, "message", id]),
+        &crumb,
+    ))
+}
+
+/// One message; `here` is its page, `crumb` the link and the name of where it lies.
+fn show(state: &TenantState, message: &Message, here: &str, crumb: &(String, String)) -> Reply {
     let subject = message
         .subject
         .as_deref()
@@ -264,26 +288,25 @@ fn message_page(state: &TenantState, mailbox: &str, id: &str) -> Option<Reply> {
         "Date",
         &message.sent.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
     );
-    fact("Folder", &one.folder);
+    fact("Folder", &crumb.1);
     fact("Message-ID", &message.internet_message_id);
     for (name, value) in &message.properties {
         fact(&escape(name), value);
     }
-    let here = link(&["mail", mailbox, "message", id]);
     let files: String = message
         .attachments
         .iter()
-        .map(|file| chip(&here, file))
+        .map(|file| chip(here, file))
         .collect();
     let main = format!(
         "<p class=\"soft\"><a href=\"{}\">{}</a></p><h1>{}</h1><dl>{facts}</dl><div class=\"chips\">{files}</div>\
          <iframe sandbox=\"\" referrerpolicy=\"no-referrer\" src=\"{}/body\" title=\"Body of the message\"></iframe>",
-        escape(&link(&["mail", mailbox, "folder", &one.folder])),
-        escape(&one.folder),
+        escape(&crumb.0),
+        escape(&crumb.1),
         escape(subject),
-        escape(&here),
+        escape(here),
     );
-    Some(Reply::html(StatusCode::OK, layout(state, subject, &main)))
+    Reply::html(StatusCode::OK, layout(state, subject, &main))
 }
 
 fn chip(here: &str, file: &Attachment) -> String {
@@ -331,11 +354,9 @@ fn body(message: &Message) -> Reply {
     )
 }
 
-fn download(state: &TenantState, mailbox: &str, id: &str, number: &str) -> Option<Reply> {
-    let one = find(state, mailbox, id)?;
+fn download(message: &Message, number: &str) -> Option<Reply> {
     let number: u32 = number.parse().ok()?;
-    let file = one
-        .message
+    let file = message
         .attachments
         .iter()
         .find(|file| file.number == number)?;
@@ -351,15 +372,22 @@ fn download(state: &TenantState, mailbox: &str, id: &str, number: &str) -> Optio
     )
 }
 
+/// A mail that left, by its number.
+fn left(state: &TenantState, number: &str) -> Option<OutsideMail> {
+    let number: usize = number.parse().ok()?;
+    state.world().outside.get(number).cloned()
+}
+
 fn outside(state: &TenantState) -> Reply {
     let mail = state.outside();
     let rows: String = mail
         .iter()
+        .enumerate()
         .rev()
         .take(ROWS)
-        .map(|mail| {
+        .map(|(number, mail)| {
             format!(
-                "<li><a><span class=\"who\">{}</span><span class=\"what\">{}</span><time class=\"soft\">{}</time></a></li>",
+                "<li><a href=\"/outside/{number}\"><span class=\"who\">{}</span><span class=\"what\">{}</span><time class=\"soft\">{}</time></a></li>",
                 escape(&mail.recipients.join(", ")),
                 escape(mail.message.subject.as_deref().unwrap_or("(no subject)")),
                 mail.at.strftime("%Y-%m-%d %H:%M"),

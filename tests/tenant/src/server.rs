@@ -227,7 +227,13 @@ impl Area {
             Origin::Outlook => Self::Upload,
             _ if path == "/_tenant" || path.starts_with("/_tenant/") => Self::Control,
             Origin::Plain if upload::is_session(path) => Self::Upload,
-            _ if path == "/" || path.starts_with("/mail/") || path == "/outside" => Self::Pages,
+            _ if path == "/"
+                || path.starts_with("/mail/")
+                || path == "/outside"
+                || path.starts_with("/outside/") =>
+            {
+                Self::Pages
+            }
             Origin::Login => Self::Identity,
             Origin::Graph => Self::Graph,
             Origin::Plain if is_graph => Self::Graph,

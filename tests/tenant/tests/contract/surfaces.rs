@@ -161,6 +161,16 @@ async fn pages_show_what_was_sent_and_escape_it() {
     );
     assert!(page(&format!("{here}/file/2")).await.starts_with("%PDF-"));
     assert!(page("outside").await.contains("Nothing has left"));
+    world
+        .post(
+            "/me/sendMail",
+            &json!({"message": mail("gone", "x@fabrikam.example")}),
+            202,
+        )
+        .await;
+    assert!(page("outside").await.contains("/outside/0"));
+    assert!(page("outside/0").await.contains("x@fabrikam.example"));
+    assert!(page("outside/0/body").await.contains("Hello"));
 }
 
 #[tokio::test]
