@@ -1,0 +1,226 @@
+//! Access tokens: in memory, renewed ahead of time, by one refresh for all who wait.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use jiff::{SignedDuration, Timestamp};
+use oauth2::{RefreshToken, Scope, TokenResponse};
+use secrecy::SecretString;
+
+use super::sign_in::with_always;
+use super::{Account, Answer, AuthError, AuthErrorClass};
+
+/// How long before its end a token is no longer used: it must outlast the longest request.
+const MARGIN: SignedDuration = SignedDuration::from_mins(5);
+/// A token's life where the answer does not say (RFC 6749 section 5.1 recommends to).
+const LIFE: Duration = Duration::from_secs(3600);
+/// How long a refusal stands before the service is asked again. It spares the service those who
+/// cannot know that others were refused (AADSTS50196), and is short enough for a sign-in that
+/// another process made to be found.
+const REFUSED: SignedDuration = SignedDuration::from_secs(30);
+
+/// A token and its end.
+pub(crate) struct AccessToken {
+    value: SecretString,
+    usable_until: Timestamp,
+}
+
+type Flight = Shared<BoxFuture<'static, Result<Arc<AccessToken>, AuthError>>>;
+
+/// The token of one account, and the refresh that is under way.
+#[derive(Default)]
+pub(super) struct Tokens {
+    current: RwLock<Option<Arc<AccessToken>>>,
+    renewal: Mutex<Renewal>,
+}
+
+#[derive(Default)]
+enum Renewal {
+    #[default]
+    Idle,
+    UnderWay(Flight),
+    Refused(AuthError, Timestamp),
+}
+
+impl AccessToken {
+    pub(super) fn new(answer: &Answer, asked_at: Timestamp) -> Self {
+        let life = SignedDuration::try_from(answer.expires_in().unwrap_or(LIFE))
+            .unwrap_or(SignedDuration::ZERO);
+        // A short-lived token is used for half its life.
+        let life = (life - MARGIN).max(life / 2);
+        Self {
+            value: SecretString::from(answer.access_token().secret().as_str()),
+            usable_until: asked_at.checked_add(life).unwrap_or(asked_at),
+        }
+    }
+
+    pub(crate) fn value(&self) -> &SecretString {
+        &self.value
+    }
+}
+
+impl Tokens {
+    fn current(&self) -> Option<Arc<AccessToken>> {
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn renewal(&self) -> MutexGuard<'_, Renewal> {
+        self.renewal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a token into use.
+    pub(super) fn set(&self, token: Arc<AccessToken>) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(token);
+        self.forget_refusal();
+    }
+
+    /// Lets the next caller ask the service again.
+    pub(super) fn forget_refusal(&self) {
+        let mut renewal = self.renewal();
+        if matches!(*renewal, Renewal::Refused(..)) {
+            *renewal = Renewal::Idle;
+        }
+    }
+}
+
+impl Account {
+    /// A token that is good for the next minutes.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn token(self: &Arc<Self>) -> Result<Arc<AccessToken>, AuthError> {
+        match self.tokens.current() {
+            Some(token) if self.clock.now() < token.usable_until => Ok(token),
+            _ => self.renew(None).await,
+        }
+    }
+
+    /// Another token than `stale`, which the provider refused.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn token_after(
+        self: &Arc<Self>,
+        stale: &Arc<AccessToken>,
+    ) -> Result<Arc<AccessToken>, AuthError> {
+        self.renew(Some(stale)).await
+    }
+
+    /// Drops a token that the provider refused, so that the next request gets another.
+    pub(crate) fn drop_token(&self, stale: &Arc<AccessToken>) {
+        let mut current = self
+            .tokens
+            .current
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if current
+            .as_ref()
+            .is_some_and(|token| Arc::ptr_eq(token, stale))
+        {
+            *current = None;
+        }
+    }
+
+    /// Joins the refresh that is under way, or starts one.
+    async fn renew(
+        self: &Arc<Self>,
+        stale: Option<&Arc<AccessToken>>,
+    ) -> Result<Arc<AccessToken>, AuthError> {
+        let flight = {
+            let mut renewal = self.tokens.renewal();
+            let now = self.clock.now();
+            // Somebody may have been faster.
+            if let Some(token) = self.tokens.current()
+                && now < token.usable_until
+                && stale.is_none_or(|stale| !Arc::ptr_eq(stale, &token))
+            {
+                return Ok(token);
+            }
+            match &*renewal {
+                Renewal::UnderWay(flight) => flight.clone(),
+                Renewal::Refused(error, until) if now < *until => return Err(error.clone()),
+                Renewal::Idle | Renewal::Refused(..) => {
+                    let flight = self.start();
+                    *renewal = Renewal::UnderWay(flight.clone());
+                    flight
+                }
+            }
+        };
+        flight.await
+    }
+
+    /// Starts a refresh that runs to its end even when all who wait for it are gone: the token that it
+    /// used may be worthless, and the new one must be stored.
+    fn start(self: &Arc<Self>) -> Flight {
+        let account = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let result = account.refresh().await;
+            let renewal = match &result {
+                Ok(token) => {
+                    account.tokens.set(Arc::clone(token));
+                    Renewal::Idle
+                }
+                Err(error) if error.class == AuthErrorClass::Transient => Renewal::Idle,
+                Err(error) => {
+                    let now = account.clock.now();
+                    Renewal::Refused(error.clone(), now.checked_add(REFUSED).unwrap_or(now))
+                }
+            };
+            *account.tokens.renewal() = renewal;
+            result
+        });
+        let subject = self.subject.clone();
+        async move {
+            task.await.unwrap_or_else(|_| {
+                Err(subject.other(
+                    AuthErrorClass::Host,
+                    "the host is shutting down",
+                    "run it again",
+                ))
+            })
+        }
+        .boxed()
+        .shared()
+    }
+
+    /// Refreshes once. The refresh token that came with the answer is stored before the access token is
+    /// used.
+    async fn refresh(self: &Arc<Self>) -> Result<Arc<AccessToken>, AuthError> {
+        let (record, secret) = self
+            .on_disk(|account| Ok((account.sign_in()?, account.secret()?)))
+            .await?;
+        let Some(mut record) = record else {
+            return Err(self
+                .subject
+                .sign_in_required("{account} has not signed in yet"));
+        };
+        let client = self.client(secret.as_ref())?;
+        let now = self.clock.now();
+        let answer = client
+            .exchange_refresh_token(&RefreshToken::new(record.refresh_token.clone()))
+            // The always-wanted ones are not part of what Entra says was granted, and without
+            // offline_access there would be no new refresh token.
+            .add_scopes(with_always(&record.scopes).into_iter().map(Scope::new))
+            .request_async(&self.service())
+            .await
+            .map_err(|error| self.failed(&error))?;
+        if let Some(token) = answer.refresh_token() {
+            record.refresh_token.clone_from(token.secret());
+        }
+        record.refreshed_at = now;
+        self.on_disk(move |account| account.set_sign_in(&record))
+            .await?;
+        tracing::debug!(connection = %self.subject.connection, "refreshed the access token");
+        Ok(Arc::new(AccessToken::new(&answer, now)))
+    }
+
+    /// Takes the token of a fresh sign-in into use.
+    pub(super) fn adopt(&self, token: AccessToken) {
+        self.tokens.set(Arc::new(token));
+    }
+}

@@ -1,0 +1,366 @@
+//! What may leave: a plugin's request ∩ its grant ∩ what its connection allows.
+//!
+//! This part is pure. It must be given nothing but text, and it must never say yes to a URL that is
+//! not, letter for letter, the one that will be sent.
+//!
+//! # Mailboxes
+//! A connection allows exactly the mailboxes of its list, by the name that the list has for them; an
+//! id works only where the list holds the id. Without a list it allows the account's own mailbox.
+//! `/me` is the account's own mailbox, and so it needs to be a member where there is a list. This
+//! holds for every request to the endpoint that tokens are issued for, whatever the grant's pattern
+//! says; `{mailbox}` in a pattern asks for it on other endpoints, too. Graph's `$batch` is refused:
+//! nobody could see the requests inside.
+
+pub(crate) mod headers;
+mod pattern;
+pub(crate) mod url;
+
+use std::sync::Arc;
+
+use ::url::Url;
+use docket_model::RequestRule;
+
+use self::pattern::{Base, Pattern};
+use self::url::{normalise, origin, same_origin, segments};
+use crate::gate::GateError;
+
+/// The name of the endpoint that tokens are issued for; they are sent nowhere else.
+pub(crate) const AUDIENCE: &str = "graph";
+
+/// What a connection allows.
+#[derive(Debug, Clone)]
+pub(crate) struct Scope {
+    /// The connection's name.
+    pub(crate) connection: String,
+    /// Its endpoints by name.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// The account that it signs in.
+    pub(crate) account: String,
+    /// Its list of mailboxes.
+    pub(crate) mailboxes: Option<Vec<String>>,
+}
+
+/// One of a provider's base URLs.
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoint {
+    /// Its name, as in `{graph}`.
+    pub(crate) name: String,
+    /// Its URL; it may have a path.
+    pub(crate) base: Url,
+}
+
+/// The rules for one plugin with one connection, or with none.
+#[derive(Debug, Clone)]
+pub(crate) struct Policy {
+    plugin: String,
+    rules: Arc<[Pattern]>,
+    scope: Option<Arc<Scope>>,
+}
+
+/// A request that may leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Allowed {
+    /// The URL to send, to the letter.
+    pub(crate) url: Url,
+    /// Whether the token may go there.
+    pub(crate) takes_token: bool,
+    /// The mailbox it is about, in lower case, where the URL says so.
+    pub(crate) mailbox: Option<String>,
+}
+
+/// A grant that is no rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the grant `{} {}` of plugin {plugin} is not valid: {problem}; correct it under plugins.{plugin}.grants in docket.yaml",
+    rule.method,
+    rule.url
+)]
+pub struct InvalidGrant {
+    /// The plugin.
+    pub plugin: String,
+    /// Its grant.
+    pub rule: RequestRule,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl Scope {
+    fn allows_mailbox(&self, mailbox: &str) -> bool {
+        let mailbox = mailbox.to_lowercase();
+        match &self.mailboxes {
+            Some(list) => list.iter().any(|member| member.to_lowercase() == mailbox),
+            None => self.account.to_lowercase() == mailbox,
+        }
+    }
+
+    /// The endpoint that holds the URL, the one that tokens are issued for first.
+    fn endpoint(&self, url: &Url) -> Option<&Endpoint> {
+        let mut holding: Vec<_> = self
+            .endpoints
+            .iter()
+            .filter(|endpoint| endpoint.rest(url).is_some())
+            .collect();
+        holding.sort_by_key(|endpoint| endpoint.name != AUDIENCE);
+        holding.first().copied()
+    }
+}
+
+impl Endpoint {
+    /// The decoded segments of a URL of this endpoint after the base's own.
+    fn rest(&self, url: &Url) -> Option<Vec<String>> {
+        if !same_origin(&self.base, url) {
+            return None;
+        }
+        let (base, all) = (segments(&self.base).ok()?, segments(url).ok()?);
+        all.strip_prefix(base.as_slice()).map(<[String]>::to_vec)
+    }
+}
+
+impl Policy {
+    /// Reads a plugin's grants.
+    ///
+    /// # Errors
+    /// The first grant that is no rule.
+    pub(crate) fn new(
+        plugin: &str,
+        grants: &[RequestRule],
+        scope: Option<Arc<Scope>>,
+    ) -> Result<Self, InvalidGrant> {
+        let rules = grants
+            .iter()
+            .map(|rule| {
+                Pattern::parse(rule).map_err(|problem| InvalidGrant {
+                    plugin: plugin.to_owned(),
+                    rule: rule.clone(),
+                    problem,
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            plugin: plugin.to_owned(),
+            rules,
+            scope,
+        })
+    }
+
+    /// Decides about a request.
+    ///
+    /// # Errors
+    /// [`GateError::Invalid`] for what is no clean URL, [`GateError::Denied`] with the remedy
+    /// otherwise. Of a URL that may hold a secret they show the origin only.
+    pub(crate) fn check(&self, method: &str, url: &str) -> Result<Allowed, GateError> {
+        if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return Err(GateError::Invalid(
+                "the method is not in capitals".to_owned(),
+            ));
+        }
+        let url = normalise(url).map_err(GateError::Invalid)?;
+        let decoded = segments(&url).map_err(GateError::Invalid)?;
+        let scope = self.scope.as_deref();
+        let endpoint = scope.and_then(|scope| scope.endpoint(&url));
+        if url.scheme() != "https" && endpoint.is_none() {
+            return Err(GateError::Invalid(format!("{} is not https", origin(&url))));
+        }
+        let mut refused = None;
+        let mut granted = false;
+        for rule in self.rules.iter().filter(|rule| rule.method() == method) {
+            let Some(mailboxes) = self.matches(rule, &url, &decoded) else {
+                continue;
+            };
+            match mailboxes
+                .iter()
+                .find(|mailbox| !self.allows_mailbox(mailbox))
+            {
+                None => {
+                    granted = true;
+                    break;
+                }
+                Some(mailbox) => refused = Some(mailbox.clone()),
+            }
+        }
+        if !granted {
+            return Err(match refused {
+                Some(mailbox) => self.mailbox_denied(&mailbox),
+                None => self.not_granted(method, &url, endpoint),
+            });
+        }
+        let takes_token = endpoint.is_some_and(|endpoint| endpoint.name == AUDIENCE);
+        let mut mailbox = None;
+        if let (Some(scope), Some(endpoint), true) = (scope, endpoint, takes_token) {
+            let rest = endpoint.rest(&url).unwrap_or_default();
+            mailbox = match reach(&rest) {
+                Reach::Hidden => {
+                    return Err(GateError::Denied {
+                        what: format!("{method} {}", shown(&url, Some(endpoint))),
+                        remedy: "a batch hides its requests from the policy: send them one by one"
+                            .to_owned(),
+                    });
+                }
+                Reach::Elsewhere => None,
+                Reach::Own => Some(scope.account.to_lowercase()),
+                Reach::Mailbox(name) => Some(name.to_lowercase()),
+            };
+            if let Some(mailbox) = &mailbox
+                && !scope.allows_mailbox(mailbox)
+            {
+                return Err(self.mailbox_denied(mailbox));
+            }
+        }
+        Ok(Allowed {
+            url,
+            takes_token,
+            mailbox,
+        })
+    }
+
+    /// What a rule has in the places of `{mailbox}`, where it matches.
+    fn matches(&self, rule: &Pattern, url: &Url, decoded: &[String]) -> Option<Vec<String>> {
+        let owned = |found: Vec<&str>| found.into_iter().map(str::to_owned).collect();
+        match rule.base() {
+            Base::Origin(at) => same_origin(at, url)
+                .then(|| rule.matches(decoded).map(owned))
+                .flatten(),
+            Base::Endpoint(name) => {
+                let scope = self.scope.as_deref()?;
+                let endpoint = scope
+                    .endpoints
+                    .iter()
+                    .find(|endpoint| endpoint.name == *name)?;
+                rule.matches(&endpoint.rest(url)?).map(owned)
+            }
+        }
+    }
+
+    fn allows_mailbox(&self, mailbox: &str) -> bool {
+        self.scope
+            .as_deref()
+            .is_some_and(|scope| scope.allows_mailbox(mailbox))
+    }
+
+    fn mailbox_denied(&self, mailbox: &str) -> GateError {
+        let mailbox = shortened(mailbox);
+        let Some(scope) = self.scope.as_deref() else {
+            return GateError::Denied {
+                what: format!("the mailbox {mailbox}"),
+                remedy: "give the step a connection that allows it".to_owned(),
+            };
+        };
+        let place = format!("connections.{}", scope.connection);
+        GateError::Denied {
+            what: format!("the mailbox {mailbox}"),
+            remedy: match &scope.mailboxes {
+                Some(_) => format!("add `{mailbox}` to mailboxes under {place} in docket.yaml"),
+                None => format!(
+                    "add `mailboxes: [{}, {mailbox}]` under {place} in docket.yaml",
+                    scope.account
+                ),
+            },
+        }
+    }
+
+    fn not_granted(&self, method: &str, url: &Url, endpoint: Option<&Endpoint>) -> GateError {
+        GateError::Denied {
+            what: format!("{method} {}", shown(url, endpoint)),
+            remedy: format!(
+                "if {} needs it, add `- \"{method} {}\"` under plugins.{}.grants in docket.yaml",
+                self.plugin,
+                suggestion(url, endpoint),
+                self.plugin
+            ),
+        }
+    }
+}
+
+/// Whose data a request to Graph is about.
+enum Reach<'s> {
+    /// No mailbox's.
+    Elsewhere,
+    /// The account's own.
+    Own,
+    /// That of a user, by name or id.
+    Mailbox(&'s str),
+    /// Nobody can tell.
+    Hidden,
+}
+
+/// Reads the segments of a Graph URL. Graph takes no notice of case, and both `users/x` and
+/// `users('x')`.
+fn reach(segments: &[String]) -> Reach<'_> {
+    if segments
+        .iter()
+        .any(|segment| segment.eq_ignore_ascii_case("$batch"))
+    {
+        return Reach::Hidden;
+    }
+    for (at, segment) in segments.iter().enumerate() {
+        let name = segment.split('(').next().unwrap_or_default();
+        if name.eq_ignore_ascii_case("me") {
+            return Reach::Own;
+        }
+        if name.eq_ignore_ascii_case("users") {
+            let key = match segment.split_once('(') {
+                Some((_, key)) => Some(key.trim_end_matches(')').trim_matches('\'')),
+                None => segments.get(at + 1).map(String::as_str),
+            };
+            return key.map_or(Reach::Elsewhere, Reach::Mailbox);
+        }
+    }
+    Reach::Elsewhere
+}
+
+/// A URL as messages may show it: never the query, and the path only where the token's own endpoint
+/// makes it unlikely that it is a secret; upload URLs are secret as a whole.
+pub(crate) fn shown(url: &Url, endpoint: Option<&Endpoint>) -> String {
+    if endpoint.is_some_and(|endpoint| endpoint.name == AUDIENCE) {
+        format!("{}{}", origin(url), shortened(url.path()))
+    } else {
+        origin(url)
+    }
+}
+
+/// The narrowest pattern that is likely meant: words stay, ids become `*`.
+fn suggestion(url: &Url, endpoint: Option<&Endpoint>) -> String {
+    let Some(endpoint) = endpoint else {
+        return format!("{}/**", origin(url));
+    };
+    if endpoint.name != AUDIENCE {
+        return format!("{{{}}}/**", endpoint.name);
+    }
+    let rest = endpoint.rest(url).unwrap_or_default();
+    let mut pattern = format!("{{{}}}", endpoint.name);
+    let mut previous = "";
+    for segment in &rest {
+        let is_word = (segment.len() <= 32
+            && segment
+                .bytes()
+                .all(|byte| byte.is_ascii_alphabetic() || b"$.".contains(&byte)))
+            || segment == "v1.0";
+        pattern.push('/');
+        pattern.push_str(if previous.eq_ignore_ascii_case("users") {
+            "{mailbox}"
+        } else if is_word {
+            segment
+        } else {
+            "*"
+        });
+        previous = segment;
+    }
+    pattern
+}
+
+/// At most 200 bytes of a plugin's text.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 200;
+    let mut end = text.len().min(MOST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    if end < text.len() {
+        format!("{}…", &text[..end])
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests;

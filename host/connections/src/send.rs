@@ -1,0 +1,439 @@
+//! The gate: the one road of a plugin's request to the network.
+//!
+//! In this order: the headers and the URL pass the policy, the mailbox gives a turn, the account gives
+//! its token, the request is sent. No step may be skipped, and none is repeated behind the caller's
+//! back but these two, both for GET and HEAD without a body only: a redirect is followed, after it
+//! passed the policy as a request of its own and lost what must not go to another origin; and a 401
+//! is asked once more with a new token.
+//!
+//! Messages never hold a query, and of a URL that may be secret the origin only.
+
+use std::error::Error;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use secrecy::ExposeSecret;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::binding::{Binding, Connection, Inner};
+use crate::dial;
+use crate::gate::{Body, GateError, Request, Response};
+use crate::oauth::{AccessToken, AuthError, AuthErrorClass};
+use crate::pace::Turn;
+use crate::policy::url::{origin, same_origin};
+use crate::policy::{AUDIENCE, Allowed, headers};
+
+/// The longest time that a request may be given.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+/// The largest body of a request, in bytes: Exchange's largest message in base64, and some.
+const MAX_REQUEST: u64 = 256 * 1024 * 1024;
+/// The largest body of an answer, in bytes, whatever the caller would take.
+const MAX_RESPONSE: u64 = 512 * 1024 * 1024;
+/// The most redirects of one request.
+const MAX_REDIRECTS: u32 = 5;
+
+impl Binding {
+    /// Sends a request, if it is allowed.
+    ///
+    /// The answer's body streams; until it has ended or was dropped, it holds one of the mailbox's
+    /// turns. Dropping the future or the body gives the request up. Must be called within a tokio
+    /// runtime with time and I/O.
+    ///
+    /// # Errors
+    /// [`GateError`]. Only [`GateError::Interrupted`] leaves open whether the server saw the request.
+    pub async fn send(&self, request: Request) -> Result<Response, GateError> {
+        Exchange::new(&self.0, request)?.run().await
+    }
+}
+
+/// A request on its way.
+struct Exchange<'b> {
+    binding: &'b Inner,
+    method: Method,
+    allowed: Allowed,
+    headers: HeaderMap,
+    body: Option<Body>,
+    /// The connection whose token to add.
+    signer: Option<&'b Connection>,
+    deadline: Instant,
+}
+
+impl<'b> Exchange<'b> {
+    /// Everything that can be decided without the network.
+    fn new(binding: &'b Inner, request: Request) -> Result<Self, GateError> {
+        let Request {
+            method,
+            url,
+            headers,
+            body,
+            with_token,
+            timeout,
+        } = request;
+        let headers = headers::check(&headers)?;
+        let allowed = binding.policy.check(&method, &url)?;
+        let method = Method::from_bytes(method.as_bytes())
+            .ok()
+            .filter(|method| !matches!(*method, Method::CONNECT | Method::TRACE))
+            .ok_or_else(|| {
+                GateError::Invalid("the method is not one that can be sent".to_owned())
+            })?;
+        if body.as_ref().is_some_and(|body| body.size > MAX_REQUEST) {
+            return Err(GateError::Invalid(format!(
+                "a body of more than {MAX_REQUEST} bytes"
+            )));
+        }
+        if body.is_some() && is_read(&method) {
+            return Err(GateError::Invalid(format!("{method} with a body")));
+        }
+        let signer = match (with_token, binding.connection.as_deref()) {
+            (false, _) => None,
+            (true, None) => {
+                return Err(GateError::Invalid(
+                    "a token without a connection".to_owned(),
+                ));
+            }
+            (true, Some(connection)) if allowed.takes_token => Some(connection),
+            (true, Some(connection)) => return Err(misdirected(connection, &allowed.url)),
+        };
+        let deadline = Instant::now() + timeout.min(LONGEST);
+        Ok(Self {
+            binding,
+            method,
+            allowed,
+            headers,
+            body,
+            signer,
+            deadline,
+        })
+    }
+
+    async fn run(mut self) -> Result<Response, GateError> {
+        let (application, account) = match self.binding.connection.as_deref() {
+            Some(held) => (held.account.subject.client_id.as_str(), Some(&held.account)),
+            None => ("", None),
+        };
+        let host = origin(&self.allowed.url);
+        let lane = self.binding.pacer.lane(
+            application,
+            self.allowed.mailbox.as_deref().unwrap_or(&host),
+        );
+        let turn = match lane.turn(self.deadline).await {
+            Turn::Now(turn) => turn,
+            Turn::Paused(left) => return Ok(paused(left)),
+            Turn::Late => {
+                return Err(GateError::Unreachable(format!(
+                    "{host}: other requests to the mailbox had all of the request's time"
+                )));
+            }
+        };
+        let mut token = match (&self.signer, account) {
+            (Some(_), Some(account)) => Some(self.in_time(account.token()).await?),
+            _ => None,
+        };
+        let (mut redirects, mut renewed) = (0, false);
+        loop {
+            let (response, fault) = self.hop(token.as_ref()).await?;
+            let status = response.status();
+            lane.note(
+                status.as_u16(),
+                response.headers(),
+                self.binding.clock.as_ref(),
+            );
+            if status == StatusCode::UNAUTHORIZED
+                && let (Some(stale), Some(account)) = (&token, account)
+            {
+                account.drop_token(stale);
+                if is_read(&self.method) && !renewed {
+                    renewed = true;
+                    match self.in_time(account.token_after(stale)).await {
+                        Ok(fresh) => {
+                            token = Some(fresh);
+                            continue;
+                        }
+                        Err(error @ GateError::SignInRequired(_)) => return Err(error),
+                        // The provider's own answer says more than a renewal that failed.
+                        Err(_) => {}
+                    }
+                }
+            }
+            match self.next(&response, redirects)? {
+                Some(next) => {
+                    redirects += 1;
+                    if !same_origin(&self.allowed.url, &next.url) {
+                        token = None;
+                        self.headers = headers::travelling(&self.headers);
+                    }
+                    self.allowed = next;
+                }
+                None => {
+                    tracing::debug!(method = %self.method, host, status = status.as_u16(), "answered");
+                    return Ok(self.answer(response, turn, fault));
+                }
+            }
+        }
+    }
+
+    /// Sends once. The cell holds the host's own fault, where the body could not be read.
+    async fn hop(
+        &mut self,
+        token: Option<&Arc<AccessToken>>,
+    ) -> Result<(reqwest::Response, Fault), GateError> {
+        let place = self.binding.place();
+        let client = self.binding.transport().client(&self.allowed.url, &place)?;
+        let mut headers = self.headers.clone();
+        if let Some(token) = token {
+            headers.insert(AUTHORIZATION, bearer(token)?);
+        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let mut request = client
+            .request(self.method.clone(), self.allowed.url.clone())
+            .timeout(left);
+        let fault = Fault::default();
+        match self.body.take() {
+            Some(body) => {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(body.size));
+                request = request.body(exactly(body, fault.clone()));
+            }
+            // Graph asks for it (message-send.md), and so does IIS of every POST.
+            None if !is_read(&self.method) => {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+            }
+            None => {}
+        }
+        match request.headers(headers).send().await {
+            Ok(response) => Ok((response, fault)),
+            Err(error) => {
+                if let Some(fault) = fault.get() {
+                    return Err(GateError::Fault(fault.clone()));
+                }
+                Err(dial::failed(error, &origin(&self.allowed.url), &place))
+            }
+        }
+    }
+
+    /// Where a redirect leads, if it is one to follow and the policy lets it.
+    fn next(
+        &self,
+        response: &reqwest::Response,
+        redirects: u32,
+    ) -> Result<Option<Allowed>, GateError> {
+        if !is_read(&self.method)
+            || !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
+        {
+            return Ok(None);
+        }
+        let Some(location) = response.headers().get(LOCATION) else {
+            return Ok(None);
+        };
+        if redirects == MAX_REDIRECTS {
+            return Err(GateError::Interrupted(format!(
+                "{}: more than {MAX_REDIRECTS} redirects",
+                origin(&self.allowed.url)
+            )));
+        }
+        let next = location
+            .to_str()
+            .ok()
+            .filter(|location| !location.contains(['\\', '#']))
+            .and_then(|location| resolve(&self.allowed.url, location))
+            .ok_or_else(|| {
+                GateError::Interrupted(format!(
+                    "{}: a redirect to nowhere",
+                    origin(&self.allowed.url)
+                ))
+            })?;
+        match self.binding.policy.check(self.method.as_str(), &next) {
+            Ok(allowed) => Ok(Some(allowed)),
+            Err(GateError::Denied { what, remedy }) => Err(GateError::Denied {
+                what: format!("the redirect from {} to {what}", origin(&self.allowed.url)),
+                remedy,
+            }),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The answer as the plugin's side sees it.
+    fn answer(
+        &self,
+        response: reqwest::Response,
+        turn: OwnedSemaphorePermit,
+        fault: Fault,
+    ) -> Response {
+        let host = origin(&self.allowed.url);
+        let place = self.binding.place();
+        let status = response.status().as_u16();
+        let headers = headers::visible(response.headers());
+        // The turn lives as long as the stream has something to come.
+        let state = Some((response, turn, 0_u64));
+        let body = stream::unfold(state, move |state| {
+            let (host, place, fault) = (host.clone(), place.clone(), fault.clone());
+            async move {
+                let (mut response, turn, received) = state?;
+                match response.chunk().await {
+                    Ok(None) => None,
+                    Ok(Some(chunk)) => {
+                        let received = received + chunk.len() as u64;
+                        if received > MAX_RESPONSE {
+                            let error = GateError::Interrupted(format!(
+                                "{host}: the answer has more than {MAX_RESPONSE} bytes"
+                            ));
+                            return Some((Err(error), None));
+                        }
+                        Some((Ok(chunk), Some((response, turn, received))))
+                    }
+                    Err(error) => {
+                        let error = match (fault.get(), dial::failed(error, &host, &place)) {
+                            (Some(fault), _) => GateError::Fault(fault.clone()),
+                            // The head had arrived, so it was reached.
+                            (None, GateError::Unreachable(text)) => GateError::Interrupted(text),
+                            (None, other) => other,
+                        };
+                        Some((Err(error), None))
+                    }
+                }
+            }
+        });
+        Response {
+            status,
+            headers,
+            body: body.boxed(),
+        }
+    }
+
+    /// A token within the request's time.
+    async fn in_time(
+        &self,
+        token: impl Future<Output = Result<Arc<AccessToken>, AuthError>>,
+    ) -> Result<Arc<AccessToken>, GateError> {
+        match tokio::time::timeout_at(self.deadline, token).await {
+            Ok(token) => token.map_err(no_token),
+            Err(_) => Err(GateError::Unreachable(
+                "the sign-in service gave no token within the request's time".to_owned(),
+            )),
+        }
+    }
+}
+
+/// The host's own fault while it read a body.
+type Fault = Arc<OnceLock<String>>;
+
+/// Requests that change nothing and have no body, so that sending them again is safe.
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn bearer(token: &AccessToken) -> Result<HeaderValue, GateError> {
+    let text =
+        secrecy::zeroize::Zeroizing::new(format!("Bearer {}", token.value().expose_secret()));
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| GateError::Fault("the access token is no header value".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// What a missing token means for the request. Nothing was sent in any of the cases.
+fn no_token(error: AuthError) -> GateError {
+    match error.class {
+        // All of these end when somebody has acted and signed in again; until then the run waits.
+        AuthErrorClass::SignInRequired
+        | AuthErrorClass::ConsentRequired
+        | AuthErrorClass::Credential
+        | AuthErrorClass::Blocked => GateError::SignInRequired(error.to_string()),
+        AuthErrorClass::Configuration => GateError::Denied {
+            what: error.message,
+            remedy: error.remedy,
+        },
+        AuthErrorClass::Transient => GateError::Unreachable(error.message),
+        AuthErrorClass::Host => GateError::Fault(error.to_string()),
+    }
+}
+
+fn misdirected(connection: &Connection, url: &Url) -> GateError {
+    let scope = &connection.scope;
+    let audience = scope
+        .endpoints
+        .iter()
+        .find(|endpoint| endpoint.name == AUDIENCE);
+    GateError::Denied {
+        what: format!("sending the token of {} to {}", scope.account, origin(url)),
+        remedy: match audience {
+            Some(endpoint) => format!(
+                "tokens go to {} only; send this request without the token",
+                origin(&endpoint.base)
+            ),
+            None => {
+                "the connection has no endpoint for tokens; send this request without the token"
+                    .to_owned()
+            }
+        },
+    }
+}
+
+/// A redirect's target (RFC 3986 section 5), as text for the policy.
+fn resolve(from: &Url, location: &str) -> Option<String> {
+    // An absolute one is judged in its own spelling; a relative one has none.
+    if location.contains("://") && !location.starts_with(['/', '?', '.']) {
+        return Some(location.to_owned());
+    }
+    from.join(location).ok().map(String::from)
+}
+
+/// The answer while the provider's pause lasts, in the shape of its own; nothing was sent.
+fn paused(left: Duration) -> Response {
+    let seconds = left.as_secs() + 1;
+    let body = r#"{"error":{"code":"ApplicationThrottled","message":"The mailbox asked for a pause, which has not ended; the host did not send the request."}}"#;
+    Response {
+        status: StatusCode::TOO_MANY_REQUESTS.as_u16(),
+        headers: vec![
+            ("content-type".to_owned(), "application/json".to_owned()),
+            (RETRY_AFTER.as_str().to_owned(), seconds.to_string()),
+        ],
+        body: stream::once(async move { Ok(Bytes::from_static(body.as_bytes())) }).boxed(),
+    }
+}
+
+/// A body that has exactly the bytes that it was declared to have, or fails.
+fn exactly(body: Body, fault: Fault) -> reqwest::Body {
+    let Body { size, chunks } = body;
+    let state = Some((chunks, size));
+    let checked = stream::unfold(state, move |state| {
+        let fault = fault.clone();
+        async move {
+            let (chunks, left) = state?;
+            match take(chunks, left).await {
+                Ok(None) => None,
+                Ok(Some((chunk, chunks, left))) => Some((Ok(chunk), Some((chunks, left)))),
+                Err(error) => {
+                    let _ = fault.set(error.to_string());
+                    Some((Err(error), None))
+                }
+            }
+        }
+    });
+    reqwest::Body::wrap_stream(checked)
+}
+
+type Chunks = BoxStream<'static, io::Result<Bytes>>;
+
+async fn take(
+    mut chunks: Chunks,
+    left: u64,
+) -> Result<Option<(Bytes, Chunks, u64)>, Box<dyn Error + Send + Sync>> {
+    match chunks.next().await {
+        Some(Err(error)) => Err(format!("the request's body cannot be read: {error}").into()),
+        Some(Ok(chunk)) => match left.checked_sub(chunk.len() as u64) {
+            Some(left) => Ok(Some((chunk, chunks, left))),
+            None => Err("the request's body is longer than it was declared to be".into()),
+        },
+        None if left == 0 => Ok(None),
+        None => Err("the request's body is shorter than it was declared to be".into()),
+    }
+}
