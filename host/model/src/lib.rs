@@ -4,25 +4,39 @@
 //! facts come in, values go out. Data changes type as it moves: text → YAML document with spans →
 //! checked workflow → [`Plan`]. Only a plan can run.
 
+mod body;
+mod catalog;
 mod clock;
+mod compiled;
 mod connection;
+mod diagnostic;
 mod digest;
 mod document;
 mod event;
+pub mod expression;
 mod failure;
+mod inputs;
 mod plan;
 mod plugin;
+mod source;
 
+pub use body::MAX_RENDERED_BYTES;
+pub use catalog::{Catalog, CatalogPlugin};
 pub use clock::{Clock, ManualClock};
+pub use compiled::{CompiledPlan, EvaluationError};
 pub use connection::{ConnectionKind, ConnectionSpec};
+pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use digest::{Digest, InvalidDigest};
 pub use document::{DOCUMENT_SCHEMA_URI, DocumentRef};
 pub use event::{
     Answer, AnswerBody, EffectCall, Event, EventKind, FORMAT, HttpFailure, InvalidRunId, Outcome,
     PartRecord, Principal, RequestRecord, RunId, RunResult, StepOutput, StepPath, StepResult,
 };
+pub use expression::{Item, Scope, StepValue, Steps};
 pub use failure::{Failure, FailureClass};
+pub use inputs::{InputProblem, resolve_inputs};
 pub use plan::{
     InputSpec, InputType, PLAN_FORMAT, Piece, PinnedPlugin, Plan, PlannedStep, Retry, Template,
 };
 pub use plugin::{ActionKind, ActionSpec, Example, HttpNeed, Manifest, RequestRule, ScopeNeed};
+pub use source::{MAX_SOURCE_BYTES, Position, SourceFile, Span};

@@ -188,10 +188,30 @@ impl Plan {
         serde_json::to_vec(self)
     }
 
+    /// The digest of the stored form.
+    ///
+    /// # Errors
+    /// As [`Self::to_json`].
+    pub fn digest(&self) -> serde_json::Result<Digest> {
+        self.to_json().map(|bytes| Digest::of(&bytes))
+    }
+
     /// The step of that id.
     #[must_use]
     pub fn step(&self, id: &str) -> Option<&PlannedStep> {
         self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// Hands over the text of every expression, the same one perhaps several times.
+    pub(crate) fn each_expression(&self, found: &mut impl FnMut(&str)) {
+        for step in &self.steps {
+            let optional = [&step.condition, &step.for_each, &step.act_as];
+            let templates = optional.into_iter().flatten().chain([&step.with]);
+            templates.for_each(|template| template.each_expression(found));
+        }
+        self.outputs
+            .values()
+            .for_each(|template| template.each_expression(found));
     }
 }
 
@@ -200,5 +220,23 @@ impl Template {
     #[must_use]
     pub fn empty() -> Self {
         Self::Literal(Value::Object(Map::new()))
+    }
+
+    fn each_expression(&self, found: &mut impl FnMut(&str)) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Expression(text) => found(text),
+            Self::Text(pieces) => pieces.iter().for_each(|piece| match piece {
+                Piece::Text(_) => {}
+                Piece::Expression(text) => found(text),
+            }),
+            Self::List(items) => items.iter().for_each(|item| item.each_expression(found)),
+            Self::Object(fields) => {
+                fields
+                    .iter()
+                    .for_each(|(_, field)| field.each_expression(found));
+            }
+            Self::Render { data, .. } => data.each_expression(found),
+        }
     }
 }

@@ -1,0 +1,34 @@
+//! Expressions: CEL in `${{ … }}`.
+//!
+//! An expression sees `inputs`, `steps.<id>.output` and `.failure`, `run.id`, `run.workflow`, and
+//! in steps with `for-each` also `item` and `index`. Its functions are CEL's own and those of
+//! CEL's strings library; none of them reads a clock, draws a random number or reaches outside, so
+//! an expression is a function of what it sees. What it yields is data and is never evaluated
+//! again.
+//!
+//! Beyond CEL there is one rule: after a dot a name may hold hyphens that a letter or digit
+//! follows, as in `steps.import-mail.output`. So a minus after such a name needs spaces around it.
+//!
+//! CEL terminates. What an expression may cost is bounded by [`MAX_EXPRESSION_BYTES`], by
+//! [`MAX_NESTING`] and by how deep macros such as `map` may stand in each other
+//! ([`MAX_LOOPS`]): at worst it takes the product of as many list lengths.
+
+mod convert;
+mod hyphens;
+mod language;
+mod placeholder;
+mod scope;
+mod view;
+
+pub(crate) use language::{Expression, Language, SyntaxError};
+pub(crate) use placeholder::{Part, Unclosed, split};
+pub use scope::{Item, Scope, StepValue, Steps};
+
+/// The longest expression, in bytes.
+pub const MAX_EXPRESSION_BYTES: usize = 8 * 1024;
+
+/// How deep brackets and operators of an expression may stand in each other.
+pub const MAX_NESTING: u16 = 48;
+
+/// How deep `map`, `filter`, `all`, `exists` and `exists_one` may stand in each other.
+pub const MAX_LOOPS: usize = 3;
