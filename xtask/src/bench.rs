@@ -102,7 +102,9 @@ impl<'p> Table<'p> {
         let first = columns.next()?;
         let name = first.split("  ").next()?.trim().to_owned();
         self.groups.truncate(depth - 1);
-        let path = [&self.groups[..], std::slice::from_ref(&name)].concat().join("/");
+        let path = [&self.groups[..], std::slice::from_ref(&name)]
+            .concat()
+            .join("/");
         self.groups.push(name);
         let median = columns.nth(1)?.trim();
         let (value, unit) = median.split_once(' ')?;

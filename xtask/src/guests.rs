@@ -212,7 +212,8 @@ fn compile(root: &Path, way: Way, package: &str, library: &str) -> Result<PathBu
     };
     cargo
         .current_dir(root)
-        .env("RUSTFLAGS", remap(root)?)
+        // Encoded, since a folder may have a space in its name.
+        .env("CARGO_ENCODED_RUSTFLAGS", remap(root)?)
         .args([
             "rustc",
             "--quiet",
@@ -247,7 +248,7 @@ fn remap(root: &Path) -> Result<String> {
         .or_else(|_| std::env::var("HOME").map(|home| Path::new(&home).join(".cargo")))
         .context("neither CARGO_HOME nor HOME is set")?;
     Ok(format!(
-        "--remap-path-prefix={}=/src --remap-path-prefix={}=/cargo",
+        "--remap-path-prefix={}=/src\u{1f}--remap-path-prefix={}=/cargo",
         root.display(),
         home.display()
     ))

@@ -26,7 +26,6 @@ pub(crate) trait Host {
 macro_rules! export_plugin {
     ($plugin:ty) => {
         #[cfg(target_family = "wasm")]
-        #[cfg(target_family = "wasm")]
         const _: () = {
             type DocketComponent = $crate::Component<$plugin>;
     $crate::bindings::export!(DocketComponent with_types_in $crate::bindings);
