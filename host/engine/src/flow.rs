@@ -1,0 +1,172 @@
+//! A plan's expressions as the run loop asks for them. What they cannot answer fails the step, and
+//! fails it again however often it is tried.
+
+use std::sync::Arc;
+
+use docket_model::{
+    CompiledPlan, EvaluationError, Failure, FailureClass, Item, PLAN_FORMAT, Plan, PlannedStep,
+    RunId, Scope, Template,
+};
+use serde_json::{Map, Value};
+
+use crate::StoreError;
+use crate::fold::{Group, RunState};
+
+/// How many items a `for-each` may have.
+const MAX_ITEMS: usize = 10_000;
+
+/// A plan that is ready to run.
+pub(crate) struct Flow {
+    compiled: CompiledPlan,
+}
+
+/// What a step is called with, besides what the plan says.
+pub(crate) struct Given {
+    pub(crate) input: Value,
+    pub(crate) act_as: Option<String>,
+}
+
+impl Flow {
+    /// Reads a stored plan. One that this host could not have written is an error.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, StoreError> {
+        let damaged = |what: String| StoreError::Damaged(format!("a stored plan: {what}"));
+        let format = serde_json::from_slice::<Value>(bytes)
+            .ok()
+            .and_then(|plan| plan.get("format")?.as_u64())
+            .and_then(|format| u32::try_from(format).ok())
+            .ok_or_else(|| damaged("it has no format".to_owned()))?;
+        if format > PLAN_FORMAT {
+            return Err(StoreError::Newer {
+                found: format,
+                supported: PLAN_FORMAT,
+            });
+        }
+        let plan: Plan =
+            serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+        if let Some(step) = plan
+            .steps
+            .iter()
+            .find(|step| !plan.plugins.contains_key(&step.plugin))
+        {
+            let what = format!("step {} uses a plugin that is not pinned", step.id);
+            return Err(damaged(what));
+        }
+        let compiled =
+            CompiledPlan::new(Arc::new(plan)).map_err(|error| damaged(error.to_string()))?;
+        Ok(Self { compiled })
+    }
+
+    pub(crate) const fn plan(&self) -> &Arc<Plan> {
+        self.compiled.plan()
+    }
+
+    /// The items of a step's `for-each`.
+    pub(crate) fn items(
+        &self,
+        run: &RunId,
+        state: &RunState,
+        list: &Template,
+    ) -> Result<Vec<Value>, Failure> {
+        match self.evaluate(run, state, None, list)? {
+            Value::Array(items) if items.len() > MAX_ITEMS => Err(Failure::new(
+                FailureClass::LimitExceeded,
+                "too-many-items",
+                format!(
+                    "for-each has {} items, and may have {MAX_ITEMS}",
+                    items.len()
+                ),
+            )
+            .with_remedy("process the items in several runs")),
+            Value::Array(items) => Ok(items),
+            other => Err(wrong_type("for-each", "a list", &other)),
+        }
+    }
+
+    /// Whether a step, or an item of it, is to be run.
+    pub(crate) fn is_wanted(
+        &self,
+        run: &RunId,
+        state: &RunState,
+        step: &PlannedStep,
+        item: Option<u32>,
+    ) -> Result<bool, Failure> {
+        let Some(condition) = &step.condition else {
+            return Ok(true);
+        };
+        match self.evaluate(run, state, item, condition)? {
+            Value::Bool(is_wanted) => Ok(is_wanted),
+            other => Err(wrong_type("if", "true or false", &other)),
+        }
+    }
+
+    /// What a step, or an item of it, is called with.
+    pub(crate) fn given(
+        &self,
+        run: &RunId,
+        state: &RunState,
+        step: &PlannedStep,
+        item: Option<u32>,
+    ) -> Result<Given, Failure> {
+        let act_as = match &step.act_as {
+            None => None,
+            Some(user) => match self.evaluate(run, state, item, user)? {
+                Value::String(user) => Some(user),
+                other => return Err(wrong_type("as", "a user's name", &other)),
+            },
+        };
+        Ok(Given {
+            input: self.evaluate(run, state, item, &step.with)?,
+            act_as,
+        })
+    }
+
+    /// The workflow's outputs.
+    pub(crate) fn outputs(&self, run: &RunId, state: &RunState) -> Result<Value, Failure> {
+        let mut outputs = Map::new();
+        for (name, output) in &self.plan().outputs {
+            outputs.insert(name.clone(), self.evaluate(run, state, None, output)?);
+        }
+        Ok(Value::Object(outputs))
+    }
+
+    fn evaluate(
+        &self,
+        run: &RunId,
+        state: &RunState,
+        item: Option<u32>,
+        template: &Template,
+    ) -> Result<Value, Failure> {
+        let item = item.and_then(|index| {
+            let value = state.group().and_then(|group: &Group| group.item(index))?;
+            Some(Item { value, index })
+        });
+        let scope = Scope {
+            inputs: state.inputs(),
+            steps: state.steps(),
+            item,
+            run: run.as_str(),
+            workflow: &self.plan().workflow,
+        };
+        self.compiled
+            .evaluate(template, &scope)
+            .map_err(|error: EvaluationError| {
+                Failure::new(FailureClass::InvalidInput, "expression", error.to_string())
+            })
+    }
+}
+
+fn wrong_type(word: &str, wanted: &str, found: &Value) -> Failure {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    Failure::new(
+        FailureClass::InvalidInput,
+        "expression",
+        format!("`{word}` must be {wanted}, and is {found}"),
+    )
+}

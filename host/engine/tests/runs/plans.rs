@@ -1,0 +1,78 @@
+//! Plans in few words.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use docket_model::{Digest, PLAN_FORMAT, PinnedPlugin, Plan, PlannedStep, Retry, Template};
+use serde_json::Value;
+
+/// A plan of these steps whose output `all` is the output of the last one.
+pub(crate) fn plan(steps: Vec<PlannedStep>) -> Plan {
+    let outputs = steps.last().map(|step| {
+        (
+            "all".to_owned(),
+            expression(&format!("steps.{}.output", step.id)),
+        )
+    });
+    Plan {
+        format: PLAN_FORMAT,
+        workflow: "w".to_owned(),
+        source: Digest::of(b"w.yaml"),
+        inputs: BTreeMap::new(),
+        outputs: outputs.into_iter().collect(),
+        plugins: BTreeMap::from([(
+            "p".to_owned(),
+            PinnedPlugin {
+                version: "1.0.0".to_owned(),
+                component: Digest::of(b"component"),
+                grants: Vec::new(),
+            },
+        )]),
+        steps,
+        templates: BTreeMap::new(),
+    }
+}
+
+/// A step with the id of its action.
+pub(crate) fn step(action: &str) -> PlannedStep {
+    named(action, action)
+}
+
+pub(crate) fn named(id: &str, action: &str) -> PlannedStep {
+    PlannedStep {
+        id: id.to_owned(),
+        plugin: "p".to_owned(),
+        action: action.to_owned(),
+        with: Template::empty(),
+        condition: None,
+        for_each: None,
+        max_parallel: 1,
+        connection: None,
+        act_as: None,
+        retry: Retry {
+            attempts: 3,
+            delay: Duration::from_secs(2),
+            max_delay: Duration::from_secs(60),
+        },
+        timeout: Duration::from_secs(30),
+        continue_on_error: false,
+    }
+}
+
+/// The step once for each element of the input `list`, which is its input.
+pub(crate) fn each(step: PlannedStep, max_parallel: u32) -> PlannedStep {
+    PlannedStep {
+        for_each: Some(expression("inputs.list")),
+        with: expression("item"),
+        max_parallel,
+        ..step
+    }
+}
+
+pub(crate) fn expression(text: &str) -> Template {
+    Template::Expression(text.to_owned())
+}
+
+pub(crate) fn literal(value: Value) -> Template {
+    Template::Literal(value)
+}
