@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use docket_connections::AccountInfo;
 use docket_engine::{Documents, Reporter, StepCall, Stop};
 use docket_model::{Digest, DocumentRef, RunId, StepPath};
 use tokio::time::Instant;
@@ -11,7 +12,7 @@ use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 
 use crate::Limits;
 use crate::effects::Desk;
-use crate::egress::{Account, Channel};
+use crate::egress::Channel;
 use crate::handles::Document;
 use crate::meter::{Limit, Meter};
 
@@ -29,7 +30,7 @@ pub(crate) struct Work {
     pub(crate) limits: Arc<Limits>,
     pub(crate) documents: Arc<dyn Documents>,
     pub(crate) channel: Arc<dyn Channel>,
-    pub(crate) account: Option<Account>,
+    pub(crate) account: Option<AccountInfo>,
     pub(crate) reporter: Arc<dyn Reporter>,
     pub(crate) run: RunId,
     pub(crate) path: StepPath,
@@ -39,6 +40,8 @@ pub(crate) struct Work {
     pub(crate) deadline: Instant,
     /// The effects so far; the next one's index.
     pub(crate) effects: u32,
+    /// Documents in the making.
+    pub(crate) writers: usize,
     /// The document bytes that may still be written and received.
     pub(crate) document_bytes_left: u64,
     /// Documents that were given, made or received, with their sizes: what an output may refer to.
@@ -84,6 +87,7 @@ impl Attempt {
             desk,
             deadline: Instant::now() + call.timeout,
             effects: 0,
+            writers: 0,
             document_bytes_left: limits.document_bytes,
             known: HashMap::new(),
             sealed: HashMap::new(),

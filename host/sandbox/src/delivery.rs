@@ -13,7 +13,7 @@ use crate::content::{self, Part};
 use crate::documents::UNKNOWN_MEDIA_TYPE;
 use crate::egress::Channel;
 use crate::receive::{Lost, Received, Sink, receive};
-use crate::seal::{Seal, seal, unreadable};
+use crate::seal::{Opaque, Seal, seal, unreadable};
 
 /// The name of a body that is not text and was not asked for as a document.
 const INLINE_BODY: &str = "body";
@@ -21,8 +21,9 @@ const INLINE_BODY: &str = "body";
 /// A request that is ready to be sent.
 pub(crate) struct Delivery {
     pub(crate) method: String,
-    /// The true URL; a secret where it was sealed.
     pub(crate) url: Arc<str>,
+    /// Where the URL is a sealed one: it, and what it is called outside.
+    pub(crate) opaque: Option<Opaque>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<Part>,
     pub(crate) with_token: bool,
@@ -36,81 +37,93 @@ pub(crate) struct Delivery {
 /// # Errors
 /// [`Stop::Fault`], where the host's own part failed.
 pub(crate) async fn deliver(
-    delivery: Delivery,
+    mut delivery: Delivery,
     channel: Arc<dyn Channel>,
     documents: Arc<dyn Documents>,
 ) -> Result<Outcome, Stop> {
-    let Delivery {
-        method,
-        url,
-        headers,
-        body,
-        with_token,
-        timeout,
-        sink,
-        seal,
-    } = delivery;
-    let body = content::body(body, Arc::clone(&documents));
+    let opaque = delivery.opaque.take();
+    let mask = |text: String| match &opaque {
+        Some(opaque) => opaque.mask(&text),
+        None => text,
+    };
+    match exchange(delivery, channel, documents).await {
+        Ok(mut answer) => {
+            for (_, value) in &mut answer.headers {
+                *value = mask(std::mem::take(value));
+            }
+            if let AnswerBody::Text(text) = &mut answer.body {
+                *text = mask(std::mem::take(text));
+            }
+            Ok(Outcome::Answered(answer))
+        }
+        Err(Lost::TooLarge(limit)) => Ok(Outcome::Failed(HttpFailure::TooLarge(limit))),
+        Err(Lost::Stop(stop)) => Err(stop),
+        Err(Lost::Gate(error)) => failed(error, mask).map(Outcome::Failed),
+    }
+}
+
+async fn exchange(
+    delivery: Delivery,
+    channel: Arc<dyn Channel>,
+    documents: Arc<dyn Documents>,
+) -> Result<Answer, Lost> {
     let request = Request {
-        method,
-        url,
-        headers,
-        body,
-        with_token,
-        timeout,
+        method: delivery.method,
+        url: delivery.url,
+        headers: delivery.headers,
+        body: content::body(delivery.body, Arc::clone(&documents)),
+        with_token: delivery.with_token,
+        timeout: delivery.timeout,
     };
-    let exchange = async {
-        let response = channel.send(request).await.map_err(Lost::Gate)?;
-        let (status, headers) = (response.status, response.headers.clone());
-        let body = receive(response, sink, Arc::clone(&documents)).await?;
-        Ok((status, headers, body))
-    };
-    let (status, headers, body) = match exchange.await {
-        Ok(answer) => answer,
-        Err(Lost::TooLarge(limit)) => return Ok(Outcome::Failed(HttpFailure::TooLarge(limit))),
-        Err(Lost::Stop(stop)) => return Err(stop),
-        Err(Lost::Gate(error)) => return failed(error).map(Outcome::Failed),
-    };
-    let (headers, body, sealed) = match body {
-        Received::Document(document) => (headers, AnswerBody::Document(document), Vec::new()),
-        Received::Inline(bytes) => match (seal, String::from_utf8(bytes.into())) {
-            (Some(request), Ok(text)) if !text.is_empty() => {
-                match self::seal(&request, status, text, headers, channel.as_ref()) {
-                    Ok(sealed) => (
-                        sealed.headers,
-                        AnswerBody::Text(sealed.text),
-                        sealed.ciphertexts,
-                    ),
-                    Err(error) => return failed(error).map(Outcome::Failed),
-                }
-            }
-            (_, Ok(text)) => (headers, AnswerBody::Text(text), Vec::new()),
-            (Some(_), Err(_)) => return failed(unreadable()).map(Outcome::Failed),
-            (None, Err(error)) => {
-                let document = keep(error.into_bytes().into(), documents).await?;
-                (headers, AnswerBody::Inline(document), Vec::new())
-            }
-        },
-    };
-    Ok(Outcome::Answered(Answer {
+    let response = channel.send(request).await.map_err(Lost::Gate)?;
+    let (status, headers) = (response.status, response.headers.clone());
+    let plain = |headers, body| Answer {
         status,
         headers,
         body,
-        sealed,
-    }))
+        sealed: Vec::new(),
+    };
+    let bytes = match receive(response, delivery.sink, Arc::clone(&documents)).await? {
+        Received::Inline(bytes) => bytes,
+        Received::Document(document) => return Ok(plain(headers, AnswerBody::Document(document))),
+    };
+    match (delivery.seal, String::from_utf8(bytes.into())) {
+        (Some(request), Ok(text)) if !text.is_empty() => {
+            let sealed = seal(&request, status, text, headers, channel.as_ref());
+            let sealed = sealed.map_err(Lost::Gate)?;
+            Ok(Answer {
+                status,
+                headers: sealed.headers,
+                body: AnswerBody::Text(sealed.text),
+                sealed: sealed.ciphertexts,
+            })
+        }
+        (_, Ok(text)) => Ok(plain(headers, AnswerBody::Text(text))),
+        (Some(_), Err(_)) => Err(Lost::Gate(unreadable())),
+        (None, Err(error)) => {
+            let document = keep(error.into_bytes().into(), documents).await;
+            Ok(plain(
+                headers,
+                AnswerBody::Inline(document.map_err(Lost::Stop)?),
+            ))
+        }
+    }
 }
 
 async fn keep(bytes: Bytes, documents: Arc<dyn Documents>) -> Result<DocumentRef, Stop> {
     off_thread(move || documents.put(INLINE_BODY, UNKNOWN_MEDIA_TYPE, &bytes)).await
 }
 
-fn failed(error: GateError) -> Result<HttpFailure, Stop> {
+fn failed(error: GateError, mask: impl Fn(String) -> String) -> Result<HttpFailure, Stop> {
     Ok(match error {
-        GateError::Denied { what, remedy } => HttpFailure::Denied { what, remedy },
-        GateError::Invalid(problem) => HttpFailure::Invalid(problem),
-        GateError::Unreachable(problem) => HttpFailure::Unreachable(problem),
-        GateError::Interrupted(problem) => HttpFailure::Interrupted(problem),
-        GateError::SignInRequired(problem) => HttpFailure::SignInRequired(problem),
-        GateError::Fault(problem) => return Err(Stop::Fault(problem)),
+        GateError::Denied { what, remedy } => HttpFailure::Denied {
+            what: mask(what),
+            remedy: mask(remedy),
+        },
+        GateError::Invalid(problem) => HttpFailure::Invalid(mask(problem)),
+        GateError::Unreachable(problem) => HttpFailure::Unreachable(mask(problem)),
+        GateError::Interrupted(problem) => HttpFailure::Interrupted(mask(problem)),
+        GateError::SignInRequired(problem) => HttpFailure::SignInRequired(mask(problem)),
+        GateError::Fault(problem) => return Err(Stop::Fault(mask(problem))),
     })
 }

@@ -10,9 +10,13 @@ use wasmtime::component::Resource;
 use crate::attempt::Attempt;
 use crate::bindings::documents::{self, DocumentError};
 use crate::handles::{Document, Store, Writer};
+use crate::meter::Limit;
 
 /// The most that one `read` returns.
 const READ_AT_MOST: u32 = 1 << 20;
+
+/// Documents in the making at once; each is an open file.
+const WRITERS_AT_MOST: usize = 32;
 
 /// The media type of bytes of which nothing is known (RFC 2046 section 4.5.1).
 pub(crate) const UNKNOWN_MEDIA_TYPE: &str = "application/octet-stream";
@@ -83,7 +87,12 @@ impl documents::HostStore for Attempt {
         if let Err(problem) = check_name(&name).and_then(|()| check_media_type(&media_type)) {
             return Ok(Err(DocumentError::Invalid(problem)));
         }
-        let documents = Arc::clone(&self.work()?.documents);
+        let work = self.work()?;
+        if work.writers >= WRITERS_AT_MOST {
+            return Err(wasmtime::Error::new(Limit::Writers(WRITERS_AT_MOST)));
+        }
+        work.writers += 1;
+        let documents = Arc::clone(&work.documents);
         let writer = Some(self.blocking(move || documents.create()).await?);
         Ok(Ok(self.push(Writer {
             writer,
@@ -128,6 +137,7 @@ impl documents::HostWriter for Attempt {
             name,
             media_type,
         } = self.table.delete(handle)?;
+        self.work()?.writers -= 1;
         let writer = take(&mut writer)?;
         let (digest, size) = self.blocking(move || writer.finish()).await?;
         Ok(Ok(self.adopt(DocumentRef {
@@ -140,6 +150,7 @@ impl documents::HostWriter for Attempt {
 
     fn drop(&mut self, handle: Resource<Writer>) -> wasmtime::Result<()> {
         self.table.delete(handle)?;
+        self.work()?.writers -= 1;
         Ok(())
     }
 }

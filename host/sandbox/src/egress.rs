@@ -1,18 +1,20 @@
 //! The way out, as a port: requests leave, and sealed URLs are kept, by whoever holds the accounts.
+//! The real one is [`Connections`]; tests script it, and a replay has none.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use docket_connections::{GateError, Request, Response};
+use docket_connections::{AccountInfo, Binding, Connections, GateError, Request, Response};
 use docket_engine::StepCall;
-use docket_model::Failure;
+use docket_model::{Failure, FailureClass};
+use secrecy::ExposeSecret as _;
 
-/// Gives each attempt its way out. The binary passes in the connections; tests a script.
+/// Gives each attempt its way out.
 pub trait Egress: Send + Sync {
     /// The way out that the step's connection and its plugin's grants leave open.
     ///
     /// # Errors
-    /// A failure with its remedy, where the step's connection or account cannot be used.
+    /// A failure with its remedy, where the step cannot have the connection that it names.
     fn channel(&self, call: &StepCall) -> Result<Arc<dyn Channel>, Failure>;
 }
 
@@ -20,7 +22,7 @@ pub trait Egress: Send + Sync {
 #[async_trait]
 pub trait Channel: Send + Sync {
     /// The account that a token handle stands for; `None` without a connection.
-    fn account(&self) -> Option<Account>;
+    fn account(&self) -> Option<AccountInfo>;
 
     /// Sends a request whose body, and whose answer's body, stream.
     ///
@@ -38,29 +40,48 @@ pub trait Channel: Send + Sync {
     ///
     /// # Errors
     /// The vault's: another key, another context, or damaged text.
-    fn open(&self, context: &str, sealed: &str) -> Result<String, String>;
+    fn open(&self, context: &str, sealed: &str) -> Result<Arc<str>, String>;
 }
 
-/// Whom a token handle belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
-    /// The connection's name.
-    pub connection: String,
-    /// The user principal name, or the application's name.
-    pub name: String,
-    /// How it signs in.
-    pub kind: AccountKind,
-    /// The provider's base URLs by name, without a slash at the end.
-    pub endpoints: Vec<(String, String)>,
+impl Egress for Connections {
+    fn channel(&self, call: &StepCall) -> Result<Arc<dyn Channel>, Failure> {
+        let binding = self.binding(
+            call.connection.as_deref(),
+            call.act_as.as_deref(),
+            &call.plugin,
+            &call.pinned.grants,
+        );
+        match binding {
+            Ok(binding) => Ok(Arc::new(binding)),
+            Err(error) => {
+                let failure =
+                    Failure::new(FailureClass::Permanent, "connection", error.to_string());
+                Err(failure.with_remedy(
+                    "correct the connections in docket.yaml or the step, and start a new run",
+                ))
+            }
+        }
+    }
 }
 
-/// How an account signs in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccountKind {
-    /// An administrator signed it in once.
-    ServiceAccount,
-    /// A user signed in for themselves.
-    User,
-    /// By the application's own credentials.
-    Application,
+#[async_trait]
+impl Channel for Binding {
+    fn account(&self) -> Option<AccountInfo> {
+        Self::account(self)
+    }
+
+    async fn send(&self, request: Request) -> Result<Response, GateError> {
+        Self::send(self, request).await
+    }
+
+    fn seal(&self, context: &str, secret: &str) -> Result<String, String> {
+        Self::seal(self, context, secret).map_err(|error| error.to_string())
+    }
+
+    fn open(&self, context: &str, sealed: &str) -> Result<Arc<str>, String> {
+        match self.open_sealed(context, sealed) {
+            Ok(secret) => Ok(secret.expose_secret().into()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
 }

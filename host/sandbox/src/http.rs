@@ -179,7 +179,7 @@ async fn response_of(
             .channel
             .open(&place.context(n), ciphertext)
             .map_err(|problem| wasmtime::Error::new(Stop::Fault(problem)))?;
-        work.sealed.insert(place.name(n), url.into());
+        work.sealed.insert(place.name(n), url);
     }
     let body = match answer.body {
         AnswerBody::Text(text) => Content::Inline(text.into_bytes()),

@@ -37,7 +37,7 @@ mod seal;
 mod store;
 mod trap;
 
-pub use egress::{Account, AccountKind, Channel, Egress};
+pub use egress::{Channel, Egress};
 pub use error::LoadError;
 pub use limits::Limits;
 pub use plugin::Plugin;

@@ -27,6 +27,8 @@ pub(crate) enum Limit {
     Effects(u32),
     /// Handles at once.
     Handles(usize),
+    /// Documents in the making at once.
+    Writers(usize),
     /// Nested calls.
     Stack,
 }
@@ -43,6 +45,7 @@ impl Limit {
             Self::CallBytes(_) => "call-bytes",
             Self::Effects(_) => "effects",
             Self::Handles(_) => "handles",
+            Self::Writers(_) => "writers",
             Self::Stack => "stack",
         }
     }
@@ -93,6 +96,9 @@ impl fmt::Display for Limit {
             }
             Self::Effects(limit) => write!(f, "the plugin made more than {limit} requests"),
             Self::Handles(limit) => write!(f, "the plugin held more than {limit} handles at once"),
+            Self::Writers(limit) => {
+                write!(f, "the plugin wrote more than {limit} documents at once")
+            }
             Self::Stack => f.write_str("the plugin's calls are nested too deep"),
         }
     }

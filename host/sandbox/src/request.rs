@@ -14,7 +14,7 @@ use crate::delivery::Delivery;
 use crate::documents::{check_media_type, check_name};
 use crate::handles::Document;
 use crate::receive::Sink;
-use crate::seal::{Place, SCHEME, Seal};
+use crate::seal::{Opaque, Place, SCHEME, Seal};
 
 const URL_AT_MOST: usize = 8 << 10;
 const HEADERS_AT_MOST: usize = 64;
@@ -75,14 +75,17 @@ fn assemble(
     if let Err(problem) = check_head(&request) {
         return Ok(Err(problem));
     }
-    let url: Arc<str> = if request.url.starts_with(SCHEME) {
+    let opaque = if request.url.starts_with(SCHEME) {
         match work.sealed.get(&request.url) {
             Some(_) if with_token => {
                 return Ok(Err(
                     "a sealed URL holds its own secret; send it without a token".into(),
                 ));
             }
-            Some(url) => Arc::clone(url),
+            Some(url) => Some(Opaque {
+                url: Arc::clone(url),
+                name: request.url.clone(),
+            }),
             None => {
                 return Ok(Err(format!(
                     "`{}` is no sealed URL of this attempt",
@@ -91,7 +94,11 @@ fn assemble(
             }
         }
     } else {
-        request.url.as_str().into()
+        None
+    };
+    let url = match &opaque {
+        Some(opaque) => Arc::clone(&opaque.url),
+        None => request.url.as_str().into(),
     };
     let (sink, seal) = match sink_and_seal(&request, slot, &work.idempotency_key) {
         Ok(found) => found,
@@ -122,6 +129,7 @@ fn assemble(
     let delivery = Delivery {
         method: request.method,
         url,
+        opaque,
         headers: request.headers,
         body: parts,
         with_token,

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use docket_connections::AccountInfo;
 use docket_engine::{Documents, Journal, Reporter, StepCall, StepRunner, Stop};
 use docket_model::{
-    ActionKind, Digest, DocumentRef, Failure, FailureClass, StepOutput, StepResult,
+    ActionKind, ConnectionKind, Digest, DocumentRef, Failure, FailureClass, StepOutput, StepResult,
 };
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -15,7 +16,6 @@ use wasmtime::Store;
 use crate::attempt::{Attempt, off_thread};
 use crate::bindings::actions::{self, Call};
 use crate::effects::{Effect, desk};
-use crate::egress::{Account, AccountKind};
 use crate::handles::{Client, ReporterHandle, Store as StoreHandle, Token};
 use crate::manifest::Schemas;
 use crate::meter::Limit;
@@ -173,7 +173,7 @@ async fn guest(
         store: attempt.push(StoreHandle)?,
         http: attempt.push(Client)?,
         token: account.as_ref().map(|_| attempt.push(Token)).transpose()?,
-        account: account.map(account_of),
+        account: account.map(account_of).transpose()?,
         idempotency_key: call.idempotency_key.clone(),
         attempt: call.attempt,
         time: u64::try_from(call.started_at.as_millisecond()).unwrap_or_default(),
@@ -186,16 +186,19 @@ async fn guest(
         .await
 }
 
-fn account_of(account: Account) -> actions::Account {
-    actions::Account {
+fn account_of(account: AccountInfo) -> wasmtime::Result<actions::Account> {
+    let kind = match account.kind {
+        ConnectionKind::ServiceAccount => actions::AccountKind::ServiceAccount,
+        other => {
+            let problem = format!("plugins cannot be given {} accounts", other.as_str());
+            return Err(wasmtime::Error::new(Stop::Fault(problem)));
+        }
+    };
+    Ok(actions::Account {
         name: account.name,
-        kind: match account.kind {
-            AccountKind::ServiceAccount => actions::AccountKind::ServiceAccount,
-            AccountKind::User => actions::AccountKind::User,
-            AccountKind::Application => actions::AccountKind::Application,
-        },
+        kind,
         endpoints: account.endpoints,
-    }
+    })
 }
 
 fn action<'a>(plugin: &'a Plugin, call: &StepCall) -> Result<(&'a Schemas, ActionKind), Failure> {

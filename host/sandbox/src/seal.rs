@@ -130,6 +130,19 @@ fn mask_json(value: &mut Value, secrets: &[(String, String)]) {
     }
 }
 
+/// A URL that was sealed before, and its opaque name: neither an answer nor an error may tell it.
+#[derive(Clone)]
+pub(crate) struct Opaque {
+    pub(crate) url: std::sync::Arc<str>,
+    pub(crate) name: String,
+}
+
+impl Opaque {
+    pub(crate) fn mask(&self, text: &str) -> String {
+        text.replace(self.url.as_ref(), &self.name)
+    }
+}
+
 fn mask(text: &str, secrets: &[(String, String)]) -> String {
     secrets
         .iter()
@@ -141,17 +154,16 @@ fn mask(text: &str, secrets: &[(String, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
-    use docket_connections::{Request, Response};
+    use docket_connections::{AccountInfo, Request, Response};
 
     use super::*;
-    use crate::Account;
 
     /// Reverses instead of encrypting.
     struct Backwards;
 
     #[async_trait]
     impl Channel for Backwards {
-        fn account(&self) -> Option<Account> {
+        fn account(&self) -> Option<AccountInfo> {
             None
         }
         async fn send(&self, _: Request) -> Result<Response, GateError> {
@@ -163,7 +175,7 @@ mod tests {
                 secret.chars().rev().collect::<String>()
             ))
         }
-        fn open(&self, _: &str, _: &str) -> Result<String, String> {
+        fn open(&self, _: &str, _: &str) -> Result<std::sync::Arc<str>, String> {
             Err("not needed".to_owned())
         }
     }

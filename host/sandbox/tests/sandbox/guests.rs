@@ -16,11 +16,11 @@ pub(crate) fn probe() -> Vec<u8> {
 
 /// A component of the plugin interface whose `describe` is the given instructions.
 pub(crate) fn describing(body: &str) -> Vec<u8> {
-    with_memory(1, body)
+    describing_with(body, 1, "0.1.0")
 }
 
-/// The same with a memory of so many pages of 64 KiB.
-pub(crate) fn with_memory(pages: u32, body: &str) -> Vec<u8> {
+/// The same with a memory of so many pages of 64 KiB, of this version of the interface.
+pub(crate) fn describing_with(body: &str, pages: u32, version: &str) -> Vec<u8> {
     let module = format!(
         r#"(module
             (memory (export "memory") {pages})
@@ -31,10 +31,19 @@ pub(crate) fn with_memory(pages: u32, body: &str) -> Vec<u8> {
             (func (export "docket:processor/actions@0.1.0#describe") (result i32) {body})
             (func (export "docket:processor/actions@0.1.0#run") (param i32) (result i32) unreachable))"#
     );
+    componentize(module.replace("@0.1.0", &format!("@{version}")), version)
+}
+
+fn componentize(module: String, version: &str) -> Vec<u8> {
     let mut module = wat::parse_str(module).expect("well-formed text");
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/processor.wit");
+    let wit = fs::read_to_string(wit)
+        .expect("the interface")
+        .replace("@0.1.0", &format!("@{version}"));
     let mut resolve = Resolve::default();
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    let (package, _) = resolve.push_dir(wit).expect("the interface");
+    let package = resolve
+        .push_str("processor.wit", &wit)
+        .expect("the interface");
     let world = resolve
         .select_world(&[package], Some("processor"))
         .expect("the world");

@@ -196,7 +196,12 @@ async fn a_sealed_url_is_used_and_never_seen() {
                 &[("location", SECRET)],
                 &json!({"uploadUrl": SECRET, "also": [format!("see {SECRET}")]}).to_string(),
             ),
-            SECRET => text(200, &[], "taken"),
+            SECRET if sent.headers.iter().any(|(_, value)| value == "lost") => {
+                return Err(GateError::Interrupted(format!(
+                    "reset while sending to {SECRET}"
+                )));
+            }
+            SECRET => text(200, &[("location", SECRET)], &format!("taken at {SECRET}")),
             other => panic!("{other}"),
         })
     });
@@ -204,14 +209,21 @@ async fn a_sealed_url_is_used_and_never_seen() {
         json!({"method": "POST", "url": "https://graph.example/session", "seal": ["/uploadUrl"]});
     let put = json!({"method": "PUT", "url": "sealed:0-0-0", "body": "x", "repeatable": true});
     let with_token = json!({"method": "PUT", "url": "sealed:0-0-0", "token": true});
-    let requests = json!([session, put, with_token]);
+    let lost = json!({"method": "PUT", "url": "sealed:0-0-0", "headers": [["x", "lost"]]});
+    let requests = json!([session, put, with_token, lost]);
     let (seen, journal) = fetch(&outside, requests.clone()).await;
     assert_eq!(
         seen[0]["text"],
         json!({"uploadUrl": "sealed:0-0-0", "also": ["see sealed:0-0-0"]}).to_string()
     );
     assert_eq!(seen[0]["headers"], json!([["location", "sealed:0-0-0"]]));
-    assert_eq!(seen[1]["text"], "taken");
+    assert_eq!(seen[1]["text"], "taken at sealed:0-0-0");
+    assert_eq!(seen[1]["headers"], json!([["location", "sealed:0-0-0"]]));
+    let lost = seen[3]["error"].as_str().expect("an error");
+    assert!(
+        lost.contains("reset while sending to sealed:0-0-0"),
+        "{lost}"
+    );
     assert!(
         seen[2]["error"]
             .as_str()

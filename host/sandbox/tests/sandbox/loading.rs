@@ -8,7 +8,7 @@ use std::sync::Arc;
 use docket_model::Digest;
 use docket_sandbox::{Channel, ComponentStore, Egress, Limits, LoadError, Sandbox};
 
-use crate::guests::probe;
+use crate::guests::{describing_with, probe};
 use crate::outside::{MemoryDocuments, Outside, config};
 
 struct Nowhere;
@@ -206,4 +206,23 @@ async fn what_is_no_plugin_is_refused_and_not_kept() {
         let kept = outside.sandbox.plugin(digest).await;
         assert!(matches!(kept, Err(LoadError::Missing(_))), "{expected}");
     }
+}
+
+#[tokio::test]
+async fn a_component_of_a_newer_patch_is_served_and_of_another_minor_is_not() {
+    let outside = Outside::new().await;
+    let check = async |version: &str, expected: &str| {
+        let bytes = describing_with("(i32.const 0)", 1, version);
+        let error = outside
+            .sandbox
+            .load(bytes)
+            .await
+            .expect_err("its manifest is empty");
+        assert!(error.to_string().contains(expected), "{version}: {error}");
+    };
+    // It ran: what it is refused for is what it said.
+    check("0.1.0", "manifest").await;
+    check("0.1.9", "manifest").await;
+    check("0.2.0", "this host speaks docket:processor@0.1.0").await;
+    check("0.1.1-rc.1", "this host speaks docket:processor@0.1.0").await;
 }

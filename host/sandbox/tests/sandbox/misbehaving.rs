@@ -7,7 +7,7 @@ use docket_model::{FailureClass, StepResult};
 use docket_sandbox::{Limits, LoadError};
 use serde_json::json;
 
-use crate::guests::{describing, with_memory};
+use crate::guests::{describing, describing_with};
 use crate::outside::{Memory, Outside};
 
 #[tokio::test]
@@ -262,7 +262,7 @@ async fn a_description_that_breaks_is_refused() {
     }
     let large = outside
         .sandbox
-        .load(with_memory(60_000, "unreachable"))
+        .load(describing_with("unreachable", 60_000, "0.1.0"))
         .await
         .expect_err("too large");
     assert_eq!(

@@ -9,18 +9,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use docket_connections::{GateError, Request, Response};
+use docket_connections::{AccountInfo, GateError, Request, Response};
 use docket_engine::{
     DocumentReader, DocumentWriter, Documents, Journal, LogLevel, Reporter, StepCall, StepRunner,
     Stop,
 };
 use docket_model::{
-    Digest, DocumentRef, EffectCall, Event, Failure, Outcome, PinnedPlugin, RunId, StepPath,
-    StepResult,
+    ConnectionKind, Digest, DocumentRef, EffectCall, Event, Failure, Outcome, PinnedPlugin, RunId,
+    StepPath, StepResult,
 };
-use docket_sandbox::{
-    Account, AccountKind, Channel, Egress, Limits, Plugin, Sandbox, SandboxConfig,
-};
+use docket_sandbox::{Channel, Egress, Limits, Plugin, Sandbox, SandboxConfig};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
@@ -218,11 +216,11 @@ struct Way {
 
 #[async_trait]
 impl Channel for Way {
-    fn account(&self) -> Option<Account> {
-        self.connection.clone().map(|connection| Account {
+    fn account(&self) -> Option<AccountInfo> {
+        self.connection.clone().map(|connection| AccountInfo {
             connection,
             name: "service@contoso.example".to_owned(),
-            kind: AccountKind::ServiceAccount,
+            kind: ConnectionKind::ServiceAccount,
             endpoints: vec![("graph".to_owned(), "https://graph.example".to_owned())],
         })
     }
@@ -265,12 +263,12 @@ impl Channel for Way {
         ))
     }
 
-    fn open(&self, context: &str, sealed: &str) -> Result<String, String> {
+    fn open(&self, context: &str, sealed: &str) -> Result<Arc<str>, String> {
         let (sealed_for, secret) = sealed.split_once('|').ok_or("damaged")?;
         if sealed_for != context {
             return Err("sealed elsewhere".to_owned());
         }
-        Ok(secret.chars().rev().collect())
+        Ok(secret.chars().rev().collect::<String>().into())
     }
 }
 
