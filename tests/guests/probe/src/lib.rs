@@ -74,6 +74,7 @@ impl Plugin for Probe {
             Action::new("index", "Reads past the end of a list."),
             Action::new("wrong-output", "Returns text where its schema says number.")
                 .output(json!({"type": "number"})),
+            Action::new("nonsense", "Returns what is no JSON."),
             Action::new("forge", "Returns a document that it was never given."),
             Action::new("fail", "Fails with the case that `class` names."),
             Action::new("report", "Reports its progress `count` times."),
@@ -113,6 +114,7 @@ impl Plugin for Probe {
                 Output::new(list[usize::try_from(call.time()).unwrap_or(7)])
             }
             "wrong-output" => Output::new("not a number"),
+            "nonsense" => Ok(Output::from_json("{\"half\": ")),
             "forge" => Output::new(json!({"document": {
                 "$document": format!("sha256:{}", "0".repeat(64)),
                 "name": "passwords.txt", "mediaType": "text/plain", "size": 1
