@@ -104,18 +104,15 @@ impl DocumentWriter for Writing {
     fn finish(self: Box<Self>) -> io::Result<(Digest, u64)> {
         let digest = Digest::from_bytes(self.hash.finalize().into());
         let (folder, place) = self.documents.place(digest);
-        if place.exists() {
-            return Ok((digest, self.size));
+        if !place.exists() {
+            self.file.as_file().sync_all()?;
+            fs::create_dir_all(&folder)?;
+            self.file.persist(&place).map_err(|error| error.error)?;
         }
-        // On the disk under its name before any event refers to it.
-        self.file.as_file().sync_all()?;
-        let is_new_folder = !folder.exists();
-        fs::create_dir_all(&folder)?;
-        self.file.persist(&place).map_err(|error| error.error)?;
+        // On the disk under its name before any event refers to it; also where somebody else has
+        // just put it there, who may not be as far yet.
         sync_folder(&folder)?;
-        if is_new_folder {
-            sync_folder(&self.documents.folder)?;
-        }
+        sync_folder(&self.documents.folder)?;
         Ok((digest, self.size))
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use docket_engine::StoreError;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 /// What `PRAGMA application_id` says: "Dckt".
 const APPLICATION: i32 = 0x4463_6b74;
@@ -11,19 +11,18 @@ const APPLICATION: i32 = 0x4463_6b74;
 /// One script for each version; the n-th makes version n out of n - 1. Never changed once released.
 const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE runs (
-        number      INTEGER PRIMARY KEY AUTOINCREMENT,
+        number      INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of their starts
         id          TEXT NOT NULL UNIQUE,
         workflow    TEXT NOT NULL,
-        started_at  INTEGER NOT NULL, -- microseconds since the Unix epoch
-        finished_at INTEGER,
-        result      BLOB,             -- JSON, once the run has ended
-        events      INTEGER NOT NULL  -- how many there are: the next one's number
+        started_at  TEXT NOT NULL,                     -- RFC 3339
+        finished_at TEXT,
+        result      BLOB                               -- JSON, once the run has ended
     ) STRICT;
     CREATE INDEX runs_unfinished ON runs (number) WHERE finished_at IS NULL;
     CREATE INDEX runs_by_workflow ON runs (workflow, number);
     CREATE TABLE events (
         run    INTEGER NOT NULL REFERENCES runs (number),
-        seq    INTEGER NOT NULL,
+        seq    INTEGER NOT NULL,                       -- from 0
         format INTEGER NOT NULL,
         body   BLOB NOT NULL,
         PRIMARY KEY (run, seq)
@@ -34,56 +33,70 @@ const MIGRATIONS: [&str; 1] = ["
     ) STRICT;
 "];
 
-/// Opens the database with what durability needs, and brings it up to date.
+/// The version that this host writes.
+const NEWEST: u32 = MIGRATIONS.len() as u32;
+
+/// Opens the database for its one writer, and brings it up to date. A database that is not Docket's
+/// or is newer is left as it was.
 pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(path).map_err(|error| failed(&error))?;
-    prepare(&mut connection).map_err(|error| match error {
-        Failed::Sqlite(error) => failed(&error),
-        Failed::Store(error) => error,
-    })?;
+    match state(&connection).map_err(|error| failed(&error))? {
+        State::Empty => {}
+        State::Foreign => {
+            return Err(StoreError::Damaged(format!(
+                "{} is a database of something else",
+                path.display()
+            )));
+        }
+        State::Version(found) if found > NEWEST => {
+            return Err(StoreError::Newer {
+                found,
+                supported: NEWEST,
+            });
+        }
+        State::Version(_) => {}
+    }
+    prepare(&mut connection).map_err(|error| failed(&error))?;
     Ok(connection)
 }
 
-enum Failed {
-    Sqlite(rusqlite::Error),
-    Store(StoreError),
+enum State {
+    Empty,
+    Version(u32),
+    Foreign,
 }
 
-impl From<rusqlite::Error> for Failed {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-fn prepare(connection: &mut Connection) -> Result<(), Failed> {
-    // WAL with FULL: a commit is on the disk when it returns, at the price of one sync.
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", "ON")?;
-    let transaction =
-        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+fn state(connection: &Connection) -> rusqlite::Result<State> {
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let application: i32 =
-        transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let newest = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
-    if version > 0 && application != APPLICATION {
-        return Err(Failed::Store(StoreError::Damaged(
-            "the database is not one of Docket's".to_owned(),
-        )));
-    }
-    if version > newest {
-        return Err(Failed::Store(StoreError::Newer {
-            found: version,
-            supported: newest,
-        }));
-    }
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: u32 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(match (application, version, tables) {
+        (0, 0, 0) => State::Empty,
+        (APPLICATION, version, _) => State::Version(version),
+        _ => State::Foreign,
+    })
+}
+
+fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // A commit is on the disk when it returns. The writer lowers this where nobody waits for it.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // Where the system's own sync does not reach the platter (macOS).
+    connection.pragma_update(None, "fullfsync", "ON")?;
+    connection.pragma_update(None, "checkpoint_fullfsync", "ON")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     for script in MIGRATIONS.iter().skip(version as usize) {
         transaction.execute_batch(script)?;
     }
-    transaction.pragma_update(None, "user_version", newest)?;
-    transaction.pragma_update(None, "application_id", APPLICATION)?;
-    transaction.commit()?;
-    Ok(())
+    if version < NEWEST {
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", NEWEST)?;
+    }
+    transaction.commit()
 }
 
 /// What an error of SQLite's means for whoever called.

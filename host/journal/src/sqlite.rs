@@ -1,20 +1,20 @@
 //! The journal in SQLite: one writer that commits for all runs together, readers beside it.
 
-use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use docket_engine::{Durability, EventStore, RunFilter, RunSummary, StoreError};
 use docket_model::{Digest, Event, EventKind, RunId, RunResult};
-use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
-use tokio::sync::oneshot;
 
 use crate::codec;
 use crate::schema::{self, failed};
-use crate::writer::{Append, Job, Writer};
+use crate::writer::{Append, Work, Writer};
+
+/// How many connections for reading are kept open.
+const IDLE_READERS: usize = 8;
 
 /// A journal in a database file.
 ///
@@ -23,9 +23,7 @@ use crate::writer::{Append, Job, Writer};
 pub struct SqliteStore {
     writer: Writer,
     readers: Arc<Readers>,
-    /// The next event's number, for the runs that were appended to since the start; `None` once a
-    /// run's end is queued. Numbers are taken under this lock, so that they are queued in order.
-    heads: Mutex<HashMap<RunId, Option<u64>>>,
+    /// Dropped last, so that the next owner finds the writer at rest.
     _lock: File,
 }
 
@@ -58,68 +56,55 @@ impl SqliteStore {
                 path: path.to_owned(),
                 idle: Mutex::default(),
             }),
-            heads: Mutex::default(),
             _lock: lock,
         })
     }
 
-    /// The run's next number; `None` where it has ended.
-    async fn head(&self, run: &RunId) -> Result<Option<u64>, StoreError> {
-        let known = self
-            .heads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(run)
-            .copied();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        self.settle().await?;
-        let id = run.clone();
-        self.read(move |connection| {
-            let row: Option<(i64, Option<i64>)> = connection
-                .prepare_cached("SELECT events, finished_at FROM runs WHERE id = ?1")?
-                .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            Ok(match row {
-                None => Some(0),
-                Some((events, None)) => Some(events.cast_unsigned()),
-                Some((_, Some(_))) => None,
-            })
-        })
-        .await
-    }
-
-    /// Waits until everything that was queued is committed.
-    async fn settle(&self) -> Result<(), StoreError> {
-        let (ack, done) = oneshot::channel();
-        self.writer.place().await?.send(Job::Barrier(ack));
-        done.await.map_err(|_gone| self.writer.gone())?
+    /// Waits until everything that was queued is committed. A writer that failed has nothing left
+    /// to wait for, and what it committed before can be read.
+    async fn settle(&self) {
+        let _ = self.writer.write(Work::Barrier).await;
     }
 
     async fn read<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        query: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let readers = Arc::clone(&self.readers);
         let result = tokio::task::spawn_blocking(move || readers.with(query)).await;
-        result
-            .map_err(|error| StoreError::Io(error.to_string()))?
-            .map_err(|error| failed(&error))
+        match result.map_err(|error| StoreError::Io(error.to_string()))? {
+            Ok(value) => Ok(value),
+            Err(ReadError::Sqlite(error)) => Err(failed(&error)),
+            Err(ReadError::Store(error)) => Err(error),
+        }
+    }
+}
+
+enum ReadError {
+    Sqlite(rusqlite::Error),
+    Store(StoreError),
+}
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<StoreError> for ReadError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 
 impl Readers {
     fn with<T>(
         &self,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        let connection = match idle {
+        query: impl FnOnce(&Connection) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle().pop();
+        let connection = match kept {
             Some(connection) => connection,
             None => Connection::open_with_flags(
                 &self.path,
@@ -127,10 +112,10 @@ impl Readers {
             )?,
         };
         let result = query(&connection);
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(connection);
+        let mut idle = idle();
+        if idle.len() < IDLE_READERS {
+            idle.push(connection);
+        }
         result
     }
 }
@@ -138,20 +123,17 @@ impl Readers {
 /// Locks the file beside the database; the system lets go of it when the process ends.
 fn lock(path: &Path) -> Result<File, StoreError> {
     let beside = path.with_extension("lock");
+    let failed = |error: std::io::Error| StoreError::Io(format!("{}: {error}", beside.display()));
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(&beside);
-    let file = file.map_err(|error| StoreError::Io(format!("{}: {error}", beside.display())))?;
+        .open(&beside)
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(StoreError::InUse(path.display().to_string()))
-        }
-        Err(std::fs::TryLockError::Error(error)) => {
-            Err(StoreError::Io(format!("{}: {error}", beside.display())))
-        }
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.display().to_string())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 
@@ -164,104 +146,82 @@ impl EventStore for SqliteStore {
         events: &[Event],
         durability: Durability,
     ) -> Result<(), StoreError> {
-        let append = stored(run, first, events)?;
-        let has_ended = append.finished.is_some();
-        let conflict = || StoreError::Conflict(run.clone());
-        let head = self.head(run).await?;
-        let place = self.writer.place().await?;
-        let (ack, done) = match durability {
-            Durability::Ordered => (None, None),
-            Durability::Synced => {
-                let (ack, done) = oneshot::channel();
-                (Some(ack), Some(done))
-            }
-        };
-        {
-            let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
-            if *heads.get(run).unwrap_or(&head) != Some(first) {
-                return Err(conflict());
-            }
-            let next = first + events.len() as u64;
-            heads.insert(run.clone(), (!has_ended).then_some(next));
-            place.send(Job::Append(append, ack));
-        }
-        if let Some(done) = done {
-            done.await.map_err(|_gone| self.writer.gone())??;
-            if has_ended {
-                self.heads
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .remove(run);
-            }
-        }
-        Ok(())
+        let append = stored(run, first, events, durability)?;
+        self.writer.write(Work::Append(append)).await
     }
 
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, StoreError> {
-        self.settle().await?;
-        let id = run.clone();
-        let rows: Vec<(u32, Vec<u8>)> = self
-            .read(move |connection| {
-                connection
-                    .prepare_cached(
-                        "SELECT format, body FROM events \
-                         WHERE run = (SELECT number FROM runs WHERE id = ?1) ORDER BY seq",
-                    )?
-                    .query_map([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?
-                    .collect()
-            })
-            .await?;
-        rows.iter()
-            .map(|(format, body)| codec::decode(*format, body))
-            .collect()
+        self.settle().await;
+        let run = run.clone();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT seq, format, body FROM events \
+                 WHERE run = (SELECT number FROM runs WHERE id = ?1) ORDER BY seq",
+            )?;
+            let mut rows = statement.query([run.as_str()])?;
+            let mut events = Vec::new();
+            while let Some(row) = rows.next()? {
+                let seq = row.get::<_, i64>(0)?.cast_unsigned();
+                if seq != events.len() as u64 {
+                    let what = format!("event {} of run {run} is missing", events.len());
+                    return Err(StoreError::Damaged(what).into());
+                }
+                let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+                events.push(codec::decode(&run, seq, row.get(1)?, body)?);
+            }
+            Ok(events)
+        })
+        .await
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunSummary>, StoreError> {
-        self.settle().await?;
-        let rows: Vec<StoredRun> = self
-            .read(move |connection| {
-                let sql = format!(
-                    "SELECT id, workflow, started_at, finished_at, result FROM runs \
-                     WHERE {} AND {} ORDER BY number DESC LIMIT ?2",
-                    if filter.only_unfinished {
-                        "finished_at IS NULL"
-                    } else {
-                        "TRUE"
-                    },
-                    if filter.workflow.is_some() {
-                        "workflow = ?1"
-                    } else {
-                        "?1 IS NULL"
-                    },
-                );
-                let limit = filter.limit.map_or(-1, i64::from);
-                connection
-                    .prepare_cached(&sql)?
-                    .query_map(params![filter.workflow, limit], StoredRun::read)?
-                    .collect()
-            })
-            .await?;
-        rows.into_iter().map(StoredRun::into_summary).collect()
+        self.settle().await;
+        self.read(move |connection| {
+            // Constant conditions, so that each combination has its index.
+            let sql = format!(
+                "SELECT id, workflow, started_at, finished_at, result FROM runs \
+                 WHERE {} AND {} ORDER BY number DESC LIMIT ?2",
+                match filter.only_unfinished {
+                    true => "finished_at IS NULL",
+                    false => "TRUE",
+                },
+                match filter.workflow {
+                    Some(_) => "workflow = ?1",
+                    None => "?1 IS NULL",
+                },
+            );
+            let limit = filter.limit.map_or(-1, i64::from);
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query(params![filter.workflow, limit])?;
+            let mut runs = Vec::new();
+            while let Some(row) = rows.next()? {
+                runs.push(summary(row)?);
+            }
+            Ok(runs)
+        })
+        .await
     }
 
     async fn put_blob(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
         let digest = Digest::of(&bytes);
-        let (ack, done) = oneshot::channel();
-        self.writer
-            .place()
+        // Blobs are committed with a sync before anybody can see them: one that is there is durable.
+        if !self
+            .read(move |connection| has_blob(connection, digest))
             .await?
-            .send(Job::Blob(digest, bytes, ack));
-        done.await.map_err(|_gone| self.writer.gone())??;
+        {
+            self.writer.write(Work::Blob(digest, bytes)).await?;
+        }
         Ok(digest)
     }
 
     async fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
         let bytes: Option<Vec<u8>> = self
             .read(move |connection| {
-                connection
-                    .prepare_cached("SELECT body FROM blobs WHERE digest = ?1")?
+                let mut statement =
+                    connection.prepare_cached("SELECT body FROM blobs WHERE digest = ?1")?;
+                Ok(statement
                     .query_row([digest.as_bytes()], |row| row.get(0))
-                    .optional()
+                    .optional()?)
             })
             .await?;
         match bytes {
@@ -273,13 +233,22 @@ impl EventStore for SqliteStore {
     }
 }
 
-fn stored(run: &RunId, first: u64, events: &[Event]) -> Result<Append, StoreError> {
+fn has_blob(connection: &Connection, digest: Digest) -> Result<bool, ReadError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM blobs WHERE digest = ?1")?;
+    Ok(statement.exists([digest.as_bytes()])?)
+}
+
+fn stored(
+    run: &RunId,
+    first: u64,
+    events: &[Event],
+    durability: Durability,
+) -> Result<Append, StoreError> {
     let started = match events.first() {
         Some(Event {
             at,
             kind: EventKind::RunStarted { workflow, .. },
-        }) if first == 0 => Some((workflow.clone(), at.as_microsecond())),
-        _ if first == 0 => return Err(StoreError::Conflict(run.clone())),
+        }) => Some((workflow.clone(), at.to_string())),
         _ => None,
     };
     let finished = match events.last() {
@@ -289,7 +258,7 @@ fn stored(run: &RunId, first: u64, events: &[Event]) -> Result<Append, StoreErro
         }) => {
             let result = serde_json::to_vec(result);
             let result = result.map_err(|error| StoreError::Io(error.to_string()))?;
-            Some((at.as_microsecond(), result))
+            Some((at.to_string(), result))
         }
         _ => None,
     };
@@ -297,185 +266,28 @@ fn stored(run: &RunId, first: u64, events: &[Event]) -> Result<Append, StoreErro
         run: run.clone(),
         first,
         bodies: events.iter().map(codec::encode).collect::<Result<_, _>>()?,
+        durability,
         started,
         finished,
     })
 }
 
-struct StoredRun {
-    id: String,
-    workflow: String,
-    started_at: i64,
-    finished_at: Option<i64>,
-    result: Option<Vec<u8>>,
-}
-
-impl StoredRun {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            id: row.get(0)?,
-            workflow: row.get(1)?,
-            started_at: row.get(2)?,
-            finished_at: row.get(3)?,
-            result: row.get(4)?,
-        })
-    }
-
-    fn into_summary(self) -> Result<RunSummary, StoreError> {
-        let damaged = |what: &dyn std::fmt::Display| {
-            StoreError::Damaged(format!("the run {} cannot be read: {what}", self.id))
-        };
-        let time = |micros| Timestamp::from_microsecond(micros).map_err(|error| damaged(&error));
-        let result = self
-            .result
-            .as_deref()
-            .map(serde_json::from_slice::<RunResult>)
-            .transpose();
-        Ok(RunSummary {
-            id: self.id.parse().map_err(|error| damaged(&error))?,
-            started_at: time(self.started_at)?,
-            finished_at: self.finished_at.map(time).transpose()?,
-            result: result.map_err(|error| damaged(&error))?,
-            workflow: self.workflow.clone(),
-        })
-    }
+fn summary(row: &Row<'_>) -> Result<RunSummary, ReadError> {
+    let id: String = row.get(0)?;
+    let damaged = |what: &dyn std::fmt::Display| {
+        StoreError::Damaged(format!("the run {id} cannot be listed: {what}"))
+    };
+    let time = |text: String| text.parse().map_err(|error: jiff::Error| damaged(&error));
+    let result: Option<Vec<u8>> = row.get(4)?;
+    let result = result.as_deref().map(serde_json::from_slice::<RunResult>);
+    Ok(RunSummary {
+        id: id.parse().map_err(|error| damaged(&error))?,
+        workflow: row.get(1)?,
+        started_at: time(row.get(2)?)?,
+        finished_at: row.get::<_, Option<String>>(3)?.map(time).transpose()?,
+        result: result.transpose().map_err(|error| damaged(&error))?,
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event(kind: EventKind) -> Event {
-        Event {
-            at: Timestamp::UNIX_EPOCH,
-            kind,
-        }
-    }
-
-    fn started(size: usize) -> Event {
-        event(EventKind::RunStarted {
-            workflow: "w".to_owned(),
-            plan: Digest::of(b"plan"),
-            inputs: serde_json::Value::String("x".repeat(size)),
-        })
-    }
-
-    #[tokio::test]
-    async fn a_full_disk_loses_nothing_that_was_recorded() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.db");
-        let full = SqliteStore::open_with(&path, |connection| {
-            connection.pragma_update(None, "max_page_count", 40)
-        })
-        .unwrap();
-        let mut kept = Vec::new();
-        let error = loop {
-            let run: RunId = format!("r-{}", kept.len()).parse().unwrap();
-            match full
-                .append(&run, 0, &[started(10_000)], Durability::Synced)
-                .await
-            {
-                Ok(()) => kept.push(run),
-                Err(error) => break error,
-            }
-        };
-        assert!(matches!(error, StoreError::Full(_)), "{error:?}");
-        assert!(!kept.is_empty());
-        let run = &"r-0".parse().unwrap();
-        let later = full
-            .append(run, 1, &[started(1)], Durability::Ordered)
-            .await;
-        assert!(
-            matches!(later, Err(StoreError::Full(_))),
-            "no gap may be left: {later:?}"
-        );
-        drop(full);
-
-        let store = SqliteStore::open(&path).unwrap();
-        assert_eq!(
-            store.runs(RunFilter::default()).await.unwrap().len(),
-            kept.len()
-        );
-        for run in &kept {
-            assert_eq!(store.events(run).await.unwrap(), [started(10_000)]);
-        }
-        store
-            .append(run, 1, &[started(1)], Durability::Synced)
-            .await
-            .unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_newer_or_foreign_or_broken_database_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let check = |name: &str, change: &dyn Fn(&Path), expected: &str| {
-            let path = folder.path().join(name);
-            drop(SqliteStore::open(&path).unwrap());
-            change(&path);
-            let error = SqliteStore::open(&path).err().expect(name);
-            assert!(error.to_string().contains(expected), "{name}: {error}");
-        };
-        let pragma = |name: &'static str, value: i32| {
-            move |path: &Path| {
-                Connection::open(path)
-                    .unwrap()
-                    .pragma_update(None, name, value)
-                    .unwrap();
-            }
-        };
-        check(
-            "newer.db",
-            &pragma("user_version", 99),
-            "newer version of Docket",
-        );
-        check(
-            "foreign.db",
-            &pragma("application_id", 7),
-            "not one of Docket's",
-        );
-        check(
-            "broken.db",
-            &|path| std::fs::write(path, [7; 9000]).unwrap(),
-            "damaged",
-        );
-    }
-
-    #[tokio::test]
-    async fn a_second_owner_is_refused_until_the_first_is_gone() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.db");
-        let first = SqliteStore::open(&path).unwrap();
-        assert!(matches!(
-            SqliteStore::open(&path),
-            Err(StoreError::InUse(_))
-        ));
-        drop(first);
-        assert!(SqliteStore::open(&path).is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_damaged_event_is_an_error_and_a_newer_one_another() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.db");
-        let run: RunId = "r-1".parse().unwrap();
-        let store = SqliteStore::open(&path).unwrap();
-        store
-            .append(&run, 0, &[started(1)], Durability::Synced)
-            .await
-            .unwrap();
-        let other = Connection::open(&path).unwrap();
-        other
-            .execute("UPDATE events SET body = '{'", [])
-            .unwrap_err();
-        other.execute("UPDATE events SET body = x'7b'", []).unwrap();
-        assert!(matches!(
-            store.events(&run).await,
-            Err(StoreError::Damaged(_))
-        ));
-        other.execute("UPDATE events SET format = 99", []).unwrap();
-        assert!(matches!(
-            store.events(&run).await,
-            Err(StoreError::Newer { found: 99, .. })
-        ));
-    }
-}
+mod tests;

@@ -11,7 +11,8 @@ use serde_json::json;
 
 fn event(second: i64, kind: EventKind) -> Event {
     Event {
-        at: Timestamp::from_second(second).unwrap(),
+        // As fine as clocks are.
+        at: Timestamp::new(second, 123_456_789).unwrap(),
         kind,
     }
 }
@@ -143,7 +144,7 @@ async fn suite(store: &dyn EventStore) {
     );
     let ended = store.runs(all()).await.unwrap().pop().unwrap();
     assert_eq!(ended.result, Some(RunResult::Cancelled));
-    assert_eq!(ended.finished_at, Some(Timestamp::from_second(5).unwrap()));
+    assert_eq!(ended.finished_at, Some(finished(5).at));
 
     let digest = store.put_blob(b"plan".to_vec()).await.unwrap();
     assert_eq!(store.put_blob(b"plan".to_vec()).await.unwrap(), digest);

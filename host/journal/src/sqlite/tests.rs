@@ -1,0 +1,203 @@
+use jiff::Timestamp;
+
+use super::*;
+
+fn event(kind: EventKind) -> Event {
+    Event {
+        at: Timestamp::UNIX_EPOCH,
+        kind,
+    }
+}
+
+fn started(size: usize) -> Event {
+    event(EventKind::RunStarted {
+        workflow: "w".to_owned(),
+        plan: Digest::of(b"plan"),
+        inputs: serde_json::Value::String("x".repeat(size)),
+    })
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_nothing_that_was_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let full = SqliteStore::open_with(&path, |connection| {
+        connection.pragma_update(None, "max_page_count", 40)
+    })
+    .unwrap();
+    let mut kept = Vec::new();
+    let error = loop {
+        let run: RunId = format!("r-{}", kept.len()).parse().unwrap();
+        match full
+            .append(&run, 0, &[started(10_000)], Durability::Synced)
+            .await
+        {
+            Ok(()) => kept.push(run),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, StoreError::Full(_)), "{error:?}");
+    assert!(!kept.is_empty());
+    let run = &"r-0".parse().unwrap();
+    let later = full
+        .append(run, 1, &[started(1)], Durability::Ordered)
+        .await;
+    assert!(
+        matches!(later, Err(StoreError::Full(_))),
+        "no gap may be left: {later:?}"
+    );
+    assert_eq!(
+        full.events(run).await.unwrap().len(),
+        1,
+        "what is there can be read"
+    );
+    drop(full);
+
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(
+        store.runs(RunFilter::default()).await.unwrap().len(),
+        kept.len()
+    );
+    for run in &kept {
+        assert_eq!(store.events(run).await.unwrap(), [started(10_000)]);
+    }
+    store
+        .append(run, 1, &[started(1)], Durability::Synced)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_or_foreign_or_broken_database_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |name: &str, change: &dyn Fn(&Path), expected: &str| {
+        let path = folder.path().join(name);
+        drop(SqliteStore::open(&path).unwrap());
+        change(&path);
+        let error = SqliteStore::open(&path).err().expect(name);
+        assert!(error.to_string().contains(expected), "{name}: {error}");
+    };
+    let pragma = |name: &'static str, value: i32| {
+        move |path: &Path| {
+            Connection::open(path)
+                .unwrap()
+                .pragma_update(None, name, value)
+                .unwrap();
+        }
+    };
+    check(
+        "newer.db",
+        &pragma("user_version", 99),
+        "newer version of Docket",
+    );
+    check("foreign.db", &pragma("application_id", 7), "something else");
+    check(
+        "broken.db",
+        &|path| std::fs::write(path, [7; 9000]).unwrap(),
+        "damaged",
+    );
+}
+
+#[tokio::test]
+async fn a_second_owner_is_refused_until_the_first_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let first = SqliteStore::open(&path).unwrap();
+    assert!(matches!(
+        SqliteStore::open(&path),
+        Err(StoreError::InUse(_))
+    ));
+    drop(first);
+    assert!(SqliteStore::open(&path).is_ok());
+}
+
+#[tokio::test]
+async fn a_damaged_event_is_an_error_and_a_newer_one_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let run: RunId = "r-1".parse().unwrap();
+    let store = SqliteStore::open(&path).unwrap();
+    store
+        .append(&run, 0, &[started(1)], Durability::Synced)
+        .await
+        .unwrap();
+    let other = Connection::open(&path).unwrap();
+    other
+        .execute("UPDATE events SET body = '{'", [])
+        .unwrap_err();
+    other.execute("UPDATE events SET body = x'7b'", []).unwrap();
+    assert!(matches!(
+        store.events(&run).await,
+        Err(StoreError::Damaged(_))
+    ));
+    other.execute("UPDATE events SET format = 99", []).unwrap();
+    assert!(matches!(
+        store.events(&run).await,
+        Err(StoreError::Newer { found: 99, .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_foreign_database_is_left_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE mine (a)")
+        .unwrap();
+    let before = std::fs::read(&path).unwrap();
+    assert!(matches!(
+        SqliteStore::open(&path),
+        Err(StoreError::Damaged(_))
+    ));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn an_event_that_is_missing_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let run: RunId = "r-1".parse().unwrap();
+    let three = [started(1), started(2), started(3)];
+    store
+        .append(&run, 0, &three, Durability::Synced)
+        .await
+        .unwrap();
+    let other = Connection::open(&path).unwrap();
+    other
+        .execute("DELETE FROM events WHERE seq = 1", [])
+        .unwrap();
+    let error = store.events(&run).await.unwrap_err().to_string();
+    assert!(error.contains("event 1 of run r-1 is missing"), "{error}");
+}
+
+/// Appends of the same number at the same time: one is kept, the others are told, and the journal
+/// goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conflict_is_told_to_those_who_made_it_and_to_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(SqliteStore::open(&folder.path().join("journal.db")).unwrap());
+    let run: RunId = "r-1".parse().unwrap();
+    let mut racers = tokio::task::JoinSet::new();
+    for number in 0..64 {
+        let (store, run) = (Arc::clone(&store), run.clone());
+        let durability = match number % 2 {
+            0 => Durability::Ordered,
+            _ => Durability::Synced,
+        };
+        racers.spawn(async move { store.append(&run, 0, &[started(number)], durability).await });
+    }
+    let results = racers.join_all().await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    for result in results {
+        assert!(
+            matches!(result, Ok(()) | Err(StoreError::Conflict(_))),
+            "{result:?}"
+        );
+    }
+    store
+        .append(&run, 1, &[started(1)], Durability::Synced)
+        .await
+        .unwrap();
+}
