@@ -181,26 +181,17 @@ impl Connections {
                 by_name.insert(name.clone(), Arc::new(connection));
             }
         }
-        let transport = transports.get(Addresses::default(), Authorities::new());
-        match transport {
-            Ok(transport) if problems.is_empty() => Ok(Self {
-                by_name,
-                sign_ins: SignIns::default(),
-                transport,
-                vault,
-                pacer: Arc::default(),
-                clock,
-            }),
-            Ok(_) => Err(OpenError { problems }),
-            Err(problem) => {
-                problems.push(SpecProblem {
-                    connection: "*".to_owned(),
-                    field: "ca-file",
-                    problem,
-                });
-                Err(OpenError { problems })
-            }
+        if !problems.is_empty() {
+            return Err(OpenError { problems });
         }
+        Ok(Self {
+            by_name,
+            sign_ins: SignIns::default(),
+            transport: transports.get(Addresses::default(), Authorities::new()),
+            vault,
+            pacer: Arc::default(),
+            clock,
+        })
     }
 
     /// Their names.
@@ -324,14 +315,15 @@ struct Transports {
 }
 
 impl Transports {
-    fn get(&mut self, addresses: Addresses, authorities: Authorities) -> Result<Transport, String> {
+    fn get(&mut self, addresses: Addresses, authorities: Authorities) -> Transport {
         let key = (addresses, authorities);
         if let Some(known) = self.built.get(&key) {
-            return Ok(known.clone());
+            return known.clone();
         }
-        let built = Transport::new(key.0.clone(), &key.1, Arc::clone(&self.resolver))?;
+        let (addresses, authorities) = key.clone();
+        let built = Transport::new(addresses, authorities, Arc::clone(&self.resolver));
         self.built.insert(key, built.clone());
-        Ok(built)
+        built
     }
 }
 
@@ -412,13 +404,7 @@ impl Check<'_> {
         if self.problems.len() > before {
             return None;
         }
-        let transport = match transports.get(addresses, authorities) {
-            Ok(transport) => transport,
-            Err(problem) => {
-                self.problem("ca-file", problem);
-                return None;
-            }
-        };
+        let transport = transports.get(addresses, authorities);
         let subject = Subject {
             connection: self.name.to_owned(),
             account: spec.account.clone(),

@@ -8,7 +8,6 @@
 //!
 //! Messages never hold a query, and of a URL that may be secret the origin only.
 
-use std::error::Error;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -135,7 +134,7 @@ impl<'b> Exchange<'b> {
             }
         };
         let mut token = match (&self.signer, account) {
-            (Some(_), Some(account)) => Some(self.in_time(account.token()).await?),
+            (Some(_), Some(account)) => Some(in_time(self.deadline, account.token()).await?),
             _ => None,
         };
         let (mut redirects, mut renewed) = (0, false);
@@ -153,7 +152,7 @@ impl<'b> Exchange<'b> {
                 account.drop_token(stale);
                 if is_read(&self.method) && !renewed {
                     renewed = true;
-                    match self.in_time(account.token_after(stale)).await {
+                    match in_time(self.deadline, account.token_after(stale)).await {
                         Ok(fresh) => {
                             token = Some(fresh);
                             continue;
@@ -200,7 +199,7 @@ impl<'b> Exchange<'b> {
         match self.body.take() {
             Some(body) => {
                 headers.insert(CONTENT_LENGTH, HeaderValue::from(body.size));
-                request = request.body(exactly(body, fault.clone()));
+                request = request.body(exactly(body, fault.clone()).await?);
             }
             // Graph asks for it (message-send.md), and so does IIS of every POST.
             None if !is_read(&self.method) => {
@@ -307,19 +306,6 @@ impl<'b> Exchange<'b> {
             body: body.boxed(),
         }
     }
-
-    /// A token within the request's time.
-    async fn in_time(
-        &self,
-        token: impl Future<Output = Result<Arc<AccessToken>, AuthError>>,
-    ) -> Result<Arc<AccessToken>, GateError> {
-        match tokio::time::timeout_at(self.deadline, token).await {
-            Ok(token) => token.map_err(no_token),
-            Err(_) => Err(GateError::Unreachable(
-                "the sign-in service gave no token within the request's time".to_owned(),
-            )),
-        }
-    }
 }
 
 /// The host's own fault while it read a body.
@@ -328,6 +314,19 @@ type Fault = Arc<OnceLock<String>>;
 /// Requests that change nothing and have no body, so that sending them again is safe.
 fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// A token within the request's time.
+async fn in_time(
+    deadline: Instant,
+    token: impl Future<Output = Result<Arc<AccessToken>, AuthError>>,
+) -> Result<Arc<AccessToken>, GateError> {
+    match tokio::time::timeout_at(deadline, token).await {
+        Ok(token) => token.map_err(no_token),
+        Err(_) => Err(GateError::Unreachable(
+            "the sign-in service gave no token within the request's time".to_owned(),
+        )),
+    }
 }
 
 fn bearer(token: &AccessToken) -> Result<HeaderValue, GateError> {
@@ -401,39 +400,67 @@ fn paused(left: Duration) -> Response {
 }
 
 /// A body that has exactly the bytes that it was declared to have, or fails.
-fn exactly(body: Body, fault: Fault) -> reqwest::Body {
-    let Body { size, chunks } = body;
-    let state = Some((chunks, size));
-    let checked = stream::unfold(state, move |state| {
+///
+/// The client stops asking once it has so many bytes; so the last of them are held back until nothing
+/// follows, and a document that grew is not sent cut off.
+async fn exactly(body: Body, fault: Fault) -> Result<reqwest::Body, GateError> {
+    let Body { size, mut chunks } = body;
+    if size == 0 {
+        no_more(&mut chunks).await.map_err(GateError::Fault)?;
+        return Ok(reqwest::Body::from(Bytes::new()));
+    }
+    let checked = stream::unfold(Some((chunks, size)), move |state| {
         let fault = fault.clone();
         async move {
-            let (chunks, left) = state?;
-            match take(chunks, left).await {
-                Ok(None) => None,
-                Ok(Some((chunk, chunks, left))) => Some((Ok(chunk), Some((chunks, left)))),
-                Err(error) => {
-                    let _ = fault.set(error.to_string());
-                    Some((Err(error), None))
+            let (mut chunks, left) = state?;
+            match take(&mut chunks, left).await {
+                Ok(chunk) => {
+                    let left = left - chunk.len() as u64;
+                    Some((Ok(chunk), (left > 0).then_some((chunks, left))))
+                }
+                Err(problem) => {
+                    let _ = fault.set(problem.clone());
+                    Some((Err(problem), None))
                 }
             }
         }
     });
-    reqwest::Body::wrap_stream(checked)
+    Ok(reqwest::Body::wrap_stream(checked))
 }
 
 type Chunks = BoxStream<'static, io::Result<Bytes>>;
 
-async fn take(
-    mut chunks: Chunks,
-    left: u64,
-) -> Result<Option<(Bytes, Chunks, u64)>, Box<dyn Error + Send + Sync>> {
-    match chunks.next().await {
-        Some(Err(error)) => Err(format!("the request's body cannot be read: {error}").into()),
-        Some(Ok(chunk)) => match left.checked_sub(chunk.len() as u64) {
-            Some(left) => Ok(Some((chunk, chunks, left))),
-            None => Err("the request's body is longer than it was declared to be".into()),
-        },
-        None if left == 0 => Ok(None),
-        None => Err("the request's body is shorter than it was declared to be".into()),
+/// The next of `left` bytes.
+async fn take(chunks: &mut Chunks, left: u64) -> Result<Bytes, String> {
+    let chunk = next(chunks)
+        .await?
+        .ok_or_else(|| "the request's body is shorter than it was declared to be".to_owned())?;
+    match left.checked_sub(chunk.len() as u64) {
+        Some(0) => no_more(chunks).await.map(|()| chunk),
+        Some(_) => Ok(chunk),
+        None => Err(TOO_LONG.to_owned()),
+    }
+}
+
+const TOO_LONG: &str = "the request's body is longer than it was declared to be";
+
+async fn no_more(chunks: &mut Chunks) -> Result<(), String> {
+    match next(chunks).await? {
+        Some(_) => Err(TOO_LONG.to_owned()),
+        None => Ok(()),
+    }
+}
+
+/// The next chunk that holds something.
+async fn next(chunks: &mut Chunks) -> Result<Option<Bytes>, String> {
+    loop {
+        match chunks.next().await {
+            Some(Ok(chunk)) if chunk.is_empty() => {}
+            Some(Ok(chunk)) => return Ok(Some(chunk)),
+            Some(Err(error)) => {
+                return Err(format!("the request's body cannot be read: {error}"));
+            }
+            None => return Ok(None),
+        }
     }
 }

@@ -10,7 +10,7 @@ mod tls;
 
 use std::error::Error;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use url::{Host, Url};
@@ -28,31 +28,72 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// that it is rarely them who close it first.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// A client of one trust configuration.
-#[derive(Debug, Clone)]
-pub(crate) struct Transport {
-    client: reqwest::Client,
+/// A client of one trust configuration. Clones share its connections.
+#[derive(Clone)]
+pub(crate) struct Transport(Arc<Inner>);
+
+struct Inner {
     addresses: Addresses,
+    authorities: Authorities,
+    resolver: Arc<dyn Resolve>,
+    /// Built on first use: the system's authorities take their time to read.
+    client: OnceLock<Result<reqwest::Client, String>>,
 }
 
 impl Transport {
-    /// Builds a client that trusts the system's authorities and `authorities`.
-    ///
-    /// # Errors
-    /// In words, when no authority is there to trust.
+    /// A client that trusts the system's authorities and `authorities`.
     pub(crate) fn new(
         addresses: Addresses,
-        authorities: &Authorities,
+        authorities: Authorities,
         resolver: Arc<dyn Resolve>,
-    ) -> Result<Self, String> {
+    ) -> Self {
+        Self(Arc::new(Inner {
+            addresses,
+            authorities,
+            resolver,
+            client: OnceLock::new(),
+        }))
+    }
+
+    /// The client, for a URL whose host, where it is an address, may be dialled. Names are checked
+    /// when they have been resolved.
+    ///
+    /// # Errors
+    /// [`GateError::Denied`]; [`GateError::Fault`] when there is no authority to trust.
+    pub(crate) fn client(&self, url: &Url, place: &str) -> Result<&reqwest::Client, GateError> {
+        let address: Option<IpAddr> = match url.host() {
+            Some(Host::Ipv4(address)) => Some(address.into()),
+            Some(Host::Ipv6(address)) => Some(address.into()),
+            Some(Host::Domain(_)) | None => None,
+        };
+        match address {
+            Some(address) if !self.0.addresses.allow(address) => {
+                let host = address.to_string();
+                Err(blocked(&Blocked { host, address }, place))
+            }
+            _ => {
+                let client = self.0.client.get_or_init(|| self.0.build());
+                client
+                    .as_ref()
+                    .map_err(|problem| GateError::Fault(problem.clone()))
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn build(&self) -> Result<reqwest::Client, String> {
         #[allow(
             clippy::disallowed_methods,
             reason = "the one place that builds clients"
         )]
         let builder = reqwest::Client::builder();
-        let client = builder
-            .tls_backend_preconfigured(tls::config(authorities)?)
-            .dns_resolver(Checked::new(resolver, addresses.clone()))
+        builder
+            .tls_backend_preconfigured(tls::config(&self.authorities)?)
+            .dns_resolver(Checked::new(
+                Arc::clone(&self.resolver),
+                self.addresses.clone(),
+            ))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
@@ -61,31 +102,7 @@ impl Transport {
             .pool_idle_timeout(IDLE)
             .user_agent(concat!("docket/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| reasons(&error))?;
-        Ok(Self { client, addresses })
-    }
-
-    /// The client, for a URL whose host, where it is an address, may be dialled. Names are checked
-    /// when they have been resolved.
-    ///
-    /// # Errors
-    /// [`GateError::Denied`].
-    pub(crate) fn client(&self, url: &Url, place: &str) -> Result<&reqwest::Client, GateError> {
-        let address: Option<IpAddr> = match url.host() {
-            Some(Host::Ipv4(address)) => Some(address.into()),
-            Some(Host::Ipv6(address)) => Some(address.into()),
-            Some(Host::Domain(_)) | None => None,
-        };
-        match address {
-            Some(address) if !self.addresses.allow(address) => Err(blocked(
-                &Blocked {
-                    host: address.to_string(),
-                    address,
-                },
-                place,
-            )),
-            _ => Ok(&self.client),
-        }
+            .map_err(|error| reasons(&error))
     }
 }
 

@@ -65,10 +65,10 @@ impl reqwest::dns::Resolve for Checked {
                         .map(|address| SocketAddr::new(address, 0));
                     Ok(Box::new(dialled) as reqwest::dns::Addrs)
                 }
-                (true, Some(&address)) => Err(Box::new(Blocked {
+                (true, Some(&address)) => Err(Blocked {
                     host: host.to_owned(),
                     address,
-                })
+                }
                 .into()),
                 (true, None) => Err(io::Error::other("the name has no address").into()),
             }

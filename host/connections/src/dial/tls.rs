@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
 use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use rustls_platform_verifier::Verifier;
@@ -27,6 +27,17 @@ pub(crate) fn read_ca_file(path: &Path) -> Result<Authorities, String> {
             "{}: no certificate in it; it must be PEM, with lines that read BEGIN CERTIFICATE",
             path.display()
         ));
+    }
+    for (at, certificate) in found.iter().enumerate() {
+        RootCertStore::empty()
+            .add(certificate.clone())
+            .map_err(|error| {
+                format!(
+                    "{}: certificate {} is not valid: {error}",
+                    path.display(),
+                    at + 1
+                )
+            })?;
     }
     Ok(found)
 }

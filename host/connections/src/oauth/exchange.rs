@@ -109,7 +109,7 @@ async fn finish(
 
 fn no_answer(error: GateError) -> NoAnswer {
     match error {
-        GateError::Denied { .. } => NoAnswer::Denied(error.to_string()),
+        GateError::Denied { .. } | GateError::Fault(_) => NoAnswer::Denied(error.to_string()),
         GateError::Interrupted(text) => {
             NoAnswer::Lost(format!("no answer from the sign-in service: {text}"))
         }

@@ -215,12 +215,22 @@ impl Account {
     }
 
     fn vault_failed(&self, error: &VaultError) -> AuthError {
-        let class = match error {
-            VaultError::Damaged { .. } => AuthErrorClass::SignInRequired,
-            _ => AuthErrorClass::Host,
-        };
-        self.subject
-            .other(class, &error.to_string(), "see to the data folder's vault")
+        match error {
+            VaultError::Damaged {
+                path,
+                problem,
+                remedy,
+            } => self.subject.other(
+                AuthErrorClass::SignInRequired,
+                &format!("{path} is damaged: {problem}"),
+                remedy,
+            ),
+            other => self.subject.other(
+                AuthErrorClass::Host,
+                &other.to_string(),
+                "see that the data folder can be read and written, and has room",
+            ),
+        }
     }
 
     /// Steps aside for what blocks on the disk.

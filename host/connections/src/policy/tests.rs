@@ -349,9 +349,9 @@ proptest! {
         let url = format!("https://graph.test/v1.0/{}", parts.join("/"));
         if let Ok(allowed) = policy.check("GET", &url) {
             prop_assert_eq!(allowed.url.host_str(), Some("graph.test"));
-            let sent = allowed.url.path().to_lowercase();
+            let sent = segments(&allowed.url).unwrap_or_default().join("/").to_lowercase();
             prop_assert!(!sent.contains("$batch"), "{}", sent);
-            let mut segments = sent.split('/').skip(1);
+            let mut segments = sent.split('/');
             let first = segments.find(|segment| {
                 *segment == "me" || segment.split('(').next() == Some("users")
             });

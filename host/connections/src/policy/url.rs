@@ -81,6 +81,7 @@ fn check_path(path: &str) -> Result<(), String> {
     for at in (0..bytes.len()).filter(|&at| bytes[at] == b'%') {
         let code = path
             .get(at + 1..at + 3)
+            .filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()))
             .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match code {
             None => return Err("the URL's path has a % that encodes nothing".to_owned()),
