@@ -6,12 +6,17 @@ use std::path::Path;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// The probe's component.
-pub(crate) fn probe() -> Vec<u8> {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests/components/probe.wasm");
+/// A component that `cargo xtask guests` builds.
+pub(crate) fn built(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests/components");
+    let path = folder.join(name).with_extension("wasm");
     fs::read(&path)
         .unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask guests`", path.display()))
+}
+
+/// The probe's component.
+pub(crate) fn probe() -> Vec<u8> {
+    built("probe")
 }
 
 /// A component of the plugin interface whose `describe` is the given instructions.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use docket_model::Digest;
 use docket_sandbox::{Channel, ComponentStore, Egress, Limits, LoadError, Sandbox};
 
-use crate::guests::{describing_with, probe};
+use crate::guests::{built, describing_with, probe};
 use crate::outside::{MemoryDocuments, Outside, config};
 
 struct Nowhere;
@@ -225,4 +225,15 @@ async fn a_component_of_a_newer_patch_is_served_and_of_another_minor_is_not() {
     check("0.1.9", "manifest").await;
     check("0.2.0", "this host speaks docket:processor@0.1.0").await;
     check("0.1.1-rc.1", "this host speaks docket:processor@0.1.0").await;
+}
+
+#[tokio::test]
+async fn the_repositorys_own_plugins_load() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sandbox = sandbox(&folder);
+    for name in ["exchange", "graph-import"] {
+        let plugin = sandbox.load(built(name)).await;
+        let plugin = plugin.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(plugin.manifest().id, name);
+    }
 }

@@ -51,7 +51,7 @@ async fn each_is_a_failure_that_names_its_cause() {
             FailureClass::Crashed,
             "trap",
             "unreachable",
-            "actions::_export_run_cabi",
+            "actions@0.1.0#run",
         ),
         (
             "panic",
@@ -275,4 +275,19 @@ async fn a_description_that_breaks_is_refused() {
         outside.output("echo", json!({"still": "here"})).await,
         json!({"still": "here"})
     );
+}
+
+/// Slots of the pool are used again, and wiped by more than one way.
+#[tokio::test]
+async fn an_instance_finds_nothing_of_the_one_before() {
+    let outside = Outside::new().await;
+    for copies in [1, 100, 100_000] {
+        let text = "canary-of-another-run ".repeat(copies);
+        outside.output("echo", json!({"text": text})).await;
+        let halves = json!({"halves": ["canary-of-", "another-run"]});
+        assert_eq!(outside.output("scan", halves).await, json!({"found": 0}));
+    }
+    let own = json!({"halves": ["canary-of-", "another-run"], "text": "canary-of-another-run"});
+    let found = outside.output("scan", own).await;
+    assert_ne!(found, json!({"found": 0}), "the search finds what is there");
 }
