@@ -13,7 +13,7 @@ mod sign_in;
 mod tokens;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use docket_model::Clock;
 use jiff::Timestamp;
@@ -47,6 +47,8 @@ pub(crate) struct Account {
     vault: Vault,
     clock: Arc<dyn Clock>,
     tokens: Tokens,
+    /// Held while the sign-in is replaced.
+    storing: Mutex<()>,
 }
 
 /// What the vault keeps of a sign-in.
@@ -116,6 +118,7 @@ impl Account {
             vault,
             clock,
             tokens: Tokens::default(),
+            storing: Mutex::default(),
         }
     }
 
@@ -208,6 +211,23 @@ impl Account {
 
     /// Stores the sign-in; durable when it returns. Blocks on the disk.
     fn set_sign_in(&self, record: &SignInRecord) -> Result<(), VaultError> {
+        let _one_at_a_time = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.put_sign_in(record)
+    }
+
+    /// The same, unless the stored one has another refresh token than `used`. Blocks on the disk.
+    fn replace_sign_in(&self, record: &SignInRecord, used: &str) -> Result<bool, VaultError> {
+        let _one_at_a_time = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_current = self
+            .sign_in()?
+            .is_none_or(|stored| stored.refresh_token == used);
+        if is_current {
+            self.put_sign_in(record)?;
+        }
+        Ok(is_current)
+    }
+
+    fn put_sign_in(&self, record: &SignInRecord) -> Result<(), VaultError> {
         let text = serde_json::to_string(record)
             .map(SecretString::from)
             .map_err(|error| VaultError::Io(error.to_string()))?;

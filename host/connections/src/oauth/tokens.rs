@@ -188,35 +188,46 @@ impl Account {
         .shared()
     }
 
-    /// Refreshes once. The refresh token that came with the answer is stored before the access token is
-    /// used.
+    /// Refreshes. The refresh token that came with the answer is stored before the access token is
+    /// used. Where another sign-in was stored meanwhile, that one counts.
     async fn refresh(self: &Arc<Self>) -> Result<Arc<AccessToken>, AuthError> {
-        let (record, secret) = self
-            .on_disk(|account| Ok((account.sign_in()?, account.secret()?)))
-            .await?;
-        let Some(mut record) = record else {
-            return Err(self
-                .subject
-                .sign_in_required("{account} has not signed in yet"));
-        };
-        let client = self.client(secret.as_ref())?;
-        let now = self.clock.now();
-        let answer = client
-            .exchange_refresh_token(&RefreshToken::new(record.refresh_token.clone()))
-            // The always-wanted ones are not part of what Entra says was granted, and without
-            // offline_access there would be no new refresh token.
-            .add_scopes(with_always(&record.scopes).into_iter().map(Scope::new))
-            .request_async(&self.service())
-            .await
-            .map_err(|error| self.failed(&error))?;
-        if let Some(token) = answer.refresh_token() {
-            record.refresh_token.clone_from(token.secret());
+        loop {
+            let (record, secret) = self
+                .on_disk(|account| Ok((account.sign_in()?, account.secret()?)))
+                .await?;
+            let Some(mut record) = record else {
+                return Err(self
+                    .subject
+                    .sign_in_required("{account} has not signed in yet"));
+            };
+            let client = self.client(secret.as_ref())?;
+            let now = self.clock.now();
+            let used = RefreshToken::new(record.refresh_token.clone());
+            let answer = client
+                .exchange_refresh_token(&used)
+                // The always-wanted ones are not part of what Entra says was granted, and without
+                // offline_access there would be no new refresh token.
+                .add_scopes(with_always(&record.scopes).into_iter().map(Scope::new))
+                .request_async(&self.service())
+                .await
+                .map_err(|error| self.failed(&error))?;
+            if let Some(token) = answer.refresh_token() {
+                record.refresh_token.clone_from(token.secret());
+            }
+            record.refreshed_at = now;
+            let is_stored = self
+                .on_disk(move |account| account.replace_sign_in(&record, used.secret()))
+                .await?;
+            if is_stored {
+                tracing::debug!(connection = %self.subject.connection, "refreshed the token");
+                return Ok(Arc::new(AccessToken::new(&answer, now)));
+            }
+            if let Some(token) = self.tokens.current()
+                && self.clock.now() < token.usable_until
+            {
+                return Ok(token);
+            }
         }
-        record.refreshed_at = now;
-        self.on_disk(move |account| account.set_sign_in(&record))
-            .await?;
-        tracing::debug!(connection = %self.subject.connection, "refreshed the access token");
-        Ok(Arc::new(AccessToken::new(&answer, now)))
     }
 
     /// Takes the token of a fresh sign-in into use.

@@ -284,10 +284,7 @@ async fn what_cannot_be_stored_is_not_used() {
     let binding = office.project.binding(GRANTS);
     let sending = binding.send(read(&office));
     let breaking = async {
-        // The record was read, and the service is at work on the answer.
-        while office.token_requests() == 0 && state.faults().iter().all(|fault| fault.hits == 0) {
-            tokio::task::yield_now().await;
-        }
+        refresh_under_way(&office).await;
         std::fs::rename(&vault, &away).unwrap();
     };
     let (sent, ()) = tokio::join!(sending, breaking);
@@ -302,6 +299,39 @@ async fn what_cannot_be_stored_is_not_used() {
         .filter(|request| request.path.ends_with("/messages"))
         .count();
     assert_eq!(graph, 0, "nothing was sent with a token that came with it");
+}
+
+/// A sign-in that ends while a refresh of the one before is under way is not overwritten by it.
+#[tokio::test]
+async fn a_new_sign_in_outranks_a_refresh() {
+    let office = Office::open().await;
+    office.project.clock.advance(SignedDuration::from_hours(2));
+    let state = office.tenant.state();
+    state.clear_requests();
+    state.add_fault(Fault::next(
+        "POST",
+        "*/token",
+        FaultAction::Latency { millis: 400 },
+    ));
+    let signing_in = async {
+        refresh_under_way(&office).await;
+        office.sign_in().await;
+        assert_eq!(office.token_requests(), 1, "the refresh is still under way");
+    };
+    let (status, ()) = tokio::join!(status(&office), signing_in);
+    assert_eq!(status, 200);
+    assert_eq!(office.token_requests(), 2, "one refresh, one sign-in");
+    let mut all = office.project.connections.status().unwrap();
+    let since = all.remove(0).signed_in.unwrap().since;
+    assert_eq!(since.to_string(), "2026-11-21T11:00:00Z");
+}
+
+/// Waits until the service works on a request for a token that a fault delays.
+async fn refresh_under_way(office: &Office) {
+    let is_hit = |fault: &Fault| fault.hits > 0;
+    while !office.tenant.state().faults().iter().any(is_hit) {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
