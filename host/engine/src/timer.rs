@@ -45,3 +45,24 @@ impl Timer for TokioTimer {
         .boxed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use docket_model::ManualClock;
+    use jiff::SignedDuration;
+
+    #[tokio::test]
+    async fn waits_by_the_clock_that_it_was_given() {
+        let start = Timestamp::UNIX_EPOCH;
+        let clock = Arc::new(ManualClock::new(start));
+        let timer = TokioTimer::new(Arc::clone(&clock) as _);
+        let later = start + SignedDuration::from_hours(1);
+        for (at, is_due) in [(Timestamp::MIN, true), (start, true), (later, false)] {
+            assert_eq!(timer.until(at).now_or_never().is_some(), is_due, "{at}");
+        }
+        clock.advance(SignedDuration::from_hours(1));
+        assert!(timer.until(later).now_or_never().is_some());
+        assert!(timer.until(Timestamp::MAX).now_or_never().is_none());
+    }
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 mod crash;
+mod effects;
 mod endings;
 mod flow;
 mod orders;
