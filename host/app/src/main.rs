@@ -1,1 +1,56 @@
-fn main() {}
+//! The `docket` binary: command line, views and wiring. It has no rules of its own; what it does is
+//! to hand the rooms to one another.
+
+mod cli;
+mod clock;
+mod commands;
+mod egress;
+mod exit;
+mod host;
+mod inputs;
+mod project;
+mod render;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::Cli;
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(cli.global.verbose);
+    let as_json = cli.global.json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            render::error(&anyhow::Error::new(error), as_json);
+            return Exit::Fault.into();
+        }
+    };
+    let exit = match runtime.block_on(commands::execute(cli)) {
+        Ok(exit) => exit,
+        Err(error) => render::error(&error, as_json),
+    };
+    exit.into()
+}
+
+/// Logs to standard error: warnings, or what `-v` or `DOCKET_LOG` asks for.
+fn log_to_stderr(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug,hyper=info,rustls=info,cranelift=info,wasmtime=info",
+    };
+    let filter = EnvFilter::try_from_env("DOCKET_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}

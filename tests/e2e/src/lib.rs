@@ -1,1 +1,16 @@
-//! End-to-end, crash and tidy tests over the whole host.
+//! A laboratory: the whole host over a simulated tenant, with a clock that waits for nobody and a
+//! journal that can crash. For tests and benchmarks; nothing of it is in the product.
+
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::expect_used,
+    reason = "a laboratory may stop at the first surprise; its users are tests"
+)]
+
+mod crash;
+mod lab;
+mod time;
+
+pub use crash::CrashingStore;
+pub use lab::{Host, Lab, Silent, components};
+pub use time::LabClock;

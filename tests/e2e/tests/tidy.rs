@@ -6,7 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the workspace")
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -28,14 +31,21 @@ fn all_sources() -> Vec<PathBuf> {
     for folder in ["host", "plugins", "tests", "xtask"] {
         sources(&root().join(folder), &mut found);
     }
-    assert!(found.len() > 50, "the walk must have found the workspace, not {} files", found.len());
+    assert!(
+        found.len() > 50,
+        "the walk must have found the workspace, not {} files",
+        found.len()
+    );
     found
 }
 
 /// The names in the `[dependencies]` table of a room's manifest.
 fn dependencies(room: &str) -> BTreeSet<String> {
     let manifest = fs::read_to_string(root().join(room).join("Cargo.toml")).expect("a manifest");
-    let table = manifest.split("[dependencies]").nth(1).expect("dependencies");
+    let table = manifest
+        .split("[dependencies]")
+        .nth(1)
+        .expect("dependencies");
     table
         .lines()
         .skip(1)
@@ -49,16 +59,53 @@ fn dependencies(room: &str) -> BTreeSet<String> {
 #[test]
 fn rooms_know_only_what_they_may() {
     let rules: &[(&str, &[&str])] = &[
-        ("host/model", &["docket-", "tokio", "reqwest", "rusqlite", "wasmtime", "hyper", "axum"]),
+        (
+            "host/model",
+            &[
+                "docket-", "tokio", "reqwest", "rusqlite", "wasmtime", "hyper", "axum",
+            ],
+        ),
         (
             "host/engine",
-            &["docket-connections", "docket-sandbox", "docket-journal", "reqwest", "rusqlite", "wasmtime"],
+            &[
+                "docket-connections",
+                "docket-sandbox",
+                "docket-journal",
+                "reqwest",
+                "rusqlite",
+                "wasmtime",
+            ],
         ),
-        ("host/journal", &["docket-connections", "docket-sandbox", "reqwest", "wasmtime"]),
-        ("host/connections", &["docket-engine", "docket-sandbox", "docket-journal", "wasmtime"]),
-        ("host/sandbox", &["docket-journal", "reqwest", "hyper", "rusqlite", "oauth2"]),
-        ("plugins/exchange", &["docket-model", "tokio", "reqwest", "wasmtime"]),
-        ("plugins/graph-import", &["docket-model", "tokio", "reqwest", "wasmtime"]),
+        (
+            "host/journal",
+            &[
+                "docket-connections",
+                "docket-sandbox",
+                "reqwest",
+                "wasmtime",
+            ],
+        ),
+        (
+            "host/connections",
+            &[
+                "docket-engine",
+                "docket-sandbox",
+                "docket-journal",
+                "wasmtime",
+            ],
+        ),
+        (
+            "host/sandbox",
+            &["docket-journal", "reqwest", "hyper", "rusqlite", "oauth2"],
+        ),
+        (
+            "plugins/exchange",
+            &["docket-model", "tokio", "reqwest", "wasmtime"],
+        ),
+        (
+            "plugins/graph-import",
+            &["docket-model", "tokio", "reqwest", "wasmtime"],
+        ),
     ];
     for (room, forbidden) in rules {
         for name in dependencies(room) {
@@ -84,7 +131,11 @@ fn every_file_says_what_it_is_for() {
 fn no_file_holds_two_ideas() {
     for path in all_sources() {
         let lines = fs::read_to_string(&path).expect("a source").lines().count();
-        assert!(lines <= 600, "{} has {lines} lines: look for its second idea", path.display());
+        assert!(
+            lines <= 600,
+            "{} has {lines} lines: look for its second idea",
+            path.display()
+        );
     }
 }
 

@@ -12,7 +12,9 @@ use crate::store::message::{Attachment, Body, Recipient};
 pub const DEMO_CLIENT_ID: &str = "7d0c4e1a-5b2f-4c8e-9a63-d0c4e7000001";
 
 /// The demo's delegated permissions, consented for everybody.
-const DELEGATED: [&str; 8] = [
+const DELEGATED: [&str; 10] = [
+    "Mail.Read",
+    "Mail.Read.Shared",
     "Mail.ReadWrite",
     "Mail.Send",
     "Mail.ReadWrite.Shared",

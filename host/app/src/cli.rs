@@ -1,0 +1,194 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs document workflows written in YAML, with plugins that can use an account and never read
+/// its token.
+#[derive(Debug, Parser)]
+#[command(name = "docket", version, about, after_help = crate::exit::HELP)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The project's folder, the one that holds docket.yaml.
+    #[arg(
+        long,
+        short = 'C',
+        global = true,
+        value_name = "DIR",
+        default_value = "."
+    )]
+    pub(crate) project: PathBuf,
+    /// The folder for journal, documents and vault [default: .docket in the project's folder].
+    #[arg(long, global = true, value_name = "DIR", env = "DOCKET_DATA")]
+    pub(crate) data: Option<PathBuf>,
+    /// The file that holds the vault's key; made on first use, for its owner alone. Without it the
+    /// key is DOCKET_VAULT_KEY of the environment, or a file in the user's configuration folder.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DOCKET_VAULT_KEY_FILE"
+    )]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Prints JSON for machines; people's lines go to standard error.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Logs more: once for info, twice for debug. DOCKET_LOG takes a filter in its place.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the two example workflows against a simulated tenant and shows where the mails landed.
+    Demo(DemoArgs),
+    /// Checks workflows and docket.yaml, and prints every problem with its place.
+    Validate(ValidateArgs),
+    /// Shows what a workflow would do: its steps, as whom, with which grants and scopes.
+    Plan(PlanArgs),
+    /// Runs a workflow and shows its steps.
+    Run(RunArgs),
+    /// Looks at runs and goes on with unfinished ones.
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Sets up the ways to accounts.
+    #[command(subcommand)]
+    Connections(ConnectionsCommand),
+    /// Looks at plugins.
+    #[command(subcommand)]
+    Plugins(PluginsCommand),
+    /// Starts a simulated Microsoft 365 tenant on this machine.
+    Tenant(TenantArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// The folder with the example workflows.
+    #[arg(long, value_name = "DIR", default_value = "workflows")]
+    pub(crate) workflows: PathBuf,
+    /// The folder with the built plugins.
+    #[arg(long, value_name = "DIR", default_value = "target/guests/components")]
+    pub(crate) components: PathBuf,
+    /// Leaves the tenant and its pages up, for a look, until Ctrl-C.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// The workflows [default: every .yaml file of the project's folder and its workflows folder].
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The workflow.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The workflow.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// An input: `name=text`, or `name=@file` for a document or, for other types, for JSON.
+    #[arg(long = "input", short, value_name = "NAME=VALUE")]
+    pub(crate) inputs: Vec<String>,
+    /// A JSON file with inputs; `--input` goes before it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) inputs_file: Option<PathBuf>,
+    /// The run's id, 1 to 64 letters, digits and hyphens. The same id never starts a second run.
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Lists runs, newest first.
+    List {
+        /// Only unfinished ones.
+        #[arg(long)]
+        unfinished: bool,
+        /// At most so many.
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: u32,
+    },
+    /// Shows a run, step by step.
+    Show {
+        /// The run.
+        #[arg(value_name = "RUN")]
+        id: String,
+        /// Every request with who it was sent as, and what came of it.
+        #[arg(long)]
+        effects: bool,
+    },
+    /// Goes on with an unfinished run, or with all of them.
+    Resume {
+        /// The run; without it all unfinished ones.
+        #[arg(value_name = "RUN")]
+        id: Option<String>,
+    },
+    /// Writes the documents that a run took in or made into a folder.
+    Documents {
+        /// The run.
+        #[arg(value_name = "RUN")]
+        id: String,
+        /// The folder; without it they are only listed.
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConnectionsCommand {
+    /// Stores the client secret of a connection of docket.yaml, and shows the app registration.
+    Add {
+        /// The connection.
+        name: String,
+        /// The file that holds the client secret; without it it is read from standard input.
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// Signs the account of a connection in: opens the browser and waits for it.
+    Authorize {
+        /// The connection.
+        name: String,
+        /// Prints the address and opens no browser.
+        #[arg(long)]
+        no_browser: bool,
+    },
+    /// Lists the connections and how they stand.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginsCommand {
+    /// Lists the plugins of docket.yaml.
+    List,
+    /// Shows what a plugin is, what it asks for and what it was granted.
+    Inspect {
+        /// A plugin of docket.yaml, or a component's file.
+        plugin: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TenantArgs {
+    /// Writes a project that uses this tenant into a folder: docket.yaml, the CA and the secret.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) project_to: Option<PathBuf>,
+    /// The folder with the built plugins, for the project.
+    #[arg(long, value_name = "DIR", default_value = "target/guests/components")]
+    pub(crate) components: PathBuf,
+}

@@ -1,0 +1,30 @@
+//! The commands, one module each.
+
+mod connections;
+mod demo;
+mod plan;
+mod plugins;
+mod run;
+mod runs;
+mod tenant;
+mod validate;
+
+use anyhow::Result;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Exit;
+
+/// Does what the command line says.
+pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
+    let global = cli.global;
+    match cli.command {
+        Command::Demo(arguments) => demo::run(&global, &arguments).await,
+        Command::Validate(arguments) => validate::run(&global, &arguments).await,
+        Command::Plan(arguments) => plan::run(&global, &arguments).await,
+        Command::Run(arguments) => run::run(&global, &arguments).await,
+        Command::Runs(command) => runs::run(&global, command).await,
+        Command::Connections(command) => connections::run(&global, command).await,
+        Command::Plugins(command) => plugins::run(&global, command).await,
+        Command::Tenant(arguments) => tenant::run(&global, &arguments).await,
+    }
+}

@@ -1,0 +1,136 @@
+//! `docket run`: one run, from the file to its end.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use docket_engine::EngineError;
+use docket_model::{EventKind, Plan, RunId, RunResult, resolve_inputs};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Global, RunArgs};
+use crate::exit::{Exit, Failed};
+use crate::host::Host;
+use crate::inputs;
+use crate::project::Project;
+use crate::render;
+use crate::view::RunView;
+
+/// A run that was driven as far as it went.
+pub(crate) struct Done {
+    pub(crate) id: RunId,
+    pub(crate) workflow: String,
+    pub(crate) result: RunResult,
+}
+
+pub(crate) async fn run(global: &Global, arguments: &RunArgs) -> Result<Exit> {
+    let host = Host::open(Project::load(global)?, global).await?;
+    let done = workflow(
+        &host,
+        &arguments.file,
+        arguments.inputs_file.as_deref(),
+        &arguments.inputs,
+        arguments.id.as_deref(),
+    )
+    .await?;
+    print(&done, global.json);
+    Ok(exit_of(&done.result))
+}
+
+/// Checks a workflow, starts a run of it and drives it.
+pub(crate) async fn workflow(
+    host: &Host,
+    file: &Path,
+    inputs_file: Option<&Path>,
+    given: &[String],
+    id: Option<&str>,
+) -> Result<Done> {
+    let plan = host.plan(file)?;
+    let inputs = inputs::read(&plan, inputs_file, given, host.documents.as_ref())?;
+    let inputs = resolve_inputs(&plan, inputs).map_err(|problems| {
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let help = problems.iter().find_map(|problem| problem.help.clone());
+        let failed = Failed::new(Exit::Invalid, texts.join("\n       "));
+        match help {
+            Some(help) => failed.with_help(help),
+            None => failed,
+        }
+    })?;
+    let id = match id {
+        Some(id) => id
+            .parse()
+            .map_err(|error| Failed::new(Exit::Usage, format!("{id}: {error}")))?,
+        None => host.new_run_id()?,
+    };
+    host.engine.start(&id, &plan, inputs).await?;
+    drive_plan(host, &id, &plan).await
+}
+
+/// Goes on with a run that was started before.
+pub(crate) async fn drive(host: &Host, id: &RunId) -> Result<Done> {
+    let events = host.store.events(id).await?;
+    let plan = match events.first().map(|event| &event.kind) {
+        Some(EventKind::RunStarted { plan, .. }) => host.store.blob(*plan).await?,
+        _ => None,
+    };
+    let plan: Plan = match plan {
+        Some(bytes) => serde_json::from_slice(&bytes)?,
+        None => return Err(Failed::new(Exit::Storage, format!("run {id} has no plan")).into()),
+    };
+    drive_plan(host, id, &plan).await
+}
+
+async fn drive_plan(host: &Host, id: &RunId, plan: &Plan) -> Result<Done> {
+    eprintln!("{}  run {id}", plan.workflow);
+    let park = CancellationToken::new();
+    let driven = host
+        .engine
+        .drive(id, Arc::new(RunView::new(plan)), park.clone());
+    tokio::pin!(driven);
+    let result = tokio::select! {
+        result = &mut driven => result,
+        _ = tokio::signal::ctrl_c() => {
+            eprintln!("ending what is under way …");
+            park.cancel();
+            driven.await
+        }
+    };
+    match result {
+        Ok(result) => Ok(Done {
+            id: id.clone(),
+            workflow: plan.workflow.clone(),
+            result,
+        }),
+        Err(EngineError::Parked(_)) => Err(Failed::new(
+            Exit::RunFailed,
+            format!("run {id} was interrupted, nothing is lost"),
+        )
+        .with_help(format!("go on with: docket runs resume {id}"))
+        .into()),
+        Err(error) => Err(crate::host::engine_failed(&error).into()),
+    }
+}
+
+/// The exit code of a run's end.
+pub(crate) const fn exit_of(result: &RunResult) -> Exit {
+    match result {
+        RunResult::Succeeded { .. } => Exit::Success,
+        RunResult::Failed { .. } | RunResult::Cancelled => Exit::RunFailed,
+    }
+}
+
+/// Prints a run's end.
+pub(crate) fn print(done: &Done, as_json: bool) {
+    if as_json {
+        render::line(
+            &json!({"id": done.id, "workflow": done.workflow, "result": done.result}).to_string(),
+        );
+    } else if let RunResult::Succeeded { outputs } = &done.result
+        && outputs
+            .as_object()
+            .is_some_and(|outputs| !outputs.is_empty())
+    {
+        render::line(&format!("{outputs:#}"));
+    }
+}

@@ -1,0 +1,253 @@
+//! The host: every room opened over one project's data folder, and wired to the others.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use docket_connections::{Connections, Vault, VaultError};
+use docket_engine::{Documents, Engine, EngineError, EventStore, Ports, StoreError, TokioTimer};
+use docket_journal::{FileDocuments, SqliteStore};
+use docket_model::{Catalog, CatalogPlugin, Clock, Plan, RequestRule, RunId, SourceFile};
+use docket_sandbox::{Limits, LoadError, Plugin, Sandbox, SandboxConfig};
+
+use crate::cli::Global;
+use crate::clock::SystemClock;
+use crate::exit::{Exit, Failed};
+use crate::project::Project;
+use crate::render;
+
+/// Everything that commands work with.
+pub(crate) struct Host {
+    pub(crate) project: Project,
+    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) documents: Arc<dyn Documents>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) engine: Engine,
+    pub(crate) plugins: BTreeMap<String, Installed>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A plugin of the project, ready to run.
+pub(crate) struct Installed {
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) grants: Vec<RequestRule>,
+    pub(crate) source: std::path::PathBuf,
+    pub(crate) size: u64,
+}
+
+impl Host {
+    /// Opens the project's data folder and loads its plugins.
+    pub(crate) async fn open(project: Project, global: &Global) -> Result<Self> {
+        let data = project.data.clone();
+        std::fs::create_dir_all(&data).map_err(|error| {
+            Failed::new(
+                Exit::Storage,
+                format!("the data folder {}: {error}", data.display()),
+            )
+            .with_help("give another one with --data, or have this one made writable")
+        })?;
+        let store =
+            SqliteStore::open(&data.join("journal.db")).map_err(|error| store_failed(&error))?;
+        let documents: Arc<dyn Documents> = Arc::new(FileDocuments::open(&data.join("documents"))?);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let vault = Vault::open(&data.join("vault"), &project.key_source(global)?)
+            .map_err(|error| vault_failed(&error))?;
+        let connections = Connections::open(&project.spec.connections, vault, Arc::clone(&clock))
+            .map_err(|error| Failed::new(Exit::Invalid, error.to_string()))?;
+        let connections = Arc::new(connections);
+        let sandbox = sandbox(&data, &documents, &connections)?;
+        let plugins = install(&project, &sandbox).await?;
+        let store: Arc<dyn EventStore> = Arc::new(store);
+        let engine = Engine::new(Ports {
+            store: Arc::clone(&store),
+            documents: Arc::clone(&documents),
+            runner: Arc::new(sandbox),
+            clock: Arc::clone(&clock),
+            timer: Arc::new(TokioTimer::new(Arc::clone(&clock))),
+        });
+        Ok(Self {
+            project,
+            store,
+            documents,
+            connections,
+            engine,
+            plugins,
+            clock,
+        })
+    }
+
+    /// What workflows are checked against.
+    pub(crate) fn catalog(&self) -> Catalog {
+        Catalog {
+            plugins: self
+                .plugins
+                .iter()
+                .map(|(name, installed)| {
+                    let plugin = CatalogPlugin {
+                        manifest: installed.plugin.manifest().clone(),
+                        component: installed.plugin.digest(),
+                        grants: installed.grants.clone(),
+                    };
+                    (name.clone(), plugin)
+                })
+                .collect(),
+            connections: self
+                .project
+                .spec
+                .connections
+                .iter()
+                .map(|(name, spec)| (name.clone(), spec.kind))
+                .collect(),
+        }
+    }
+
+    /// Checks a workflow; its problems are printed.
+    pub(crate) fn plan(&self, file: &Path) -> Result<Plan> {
+        let source = crate::project::read_source(file)?;
+        let (plan, found) = self.check(&source, file);
+        render::diagnostics(&found);
+        plan.ok_or_else(|| {
+            Failed::new(
+                Exit::Invalid,
+                format!("{} cannot run as it is", file.display()),
+            )
+            .into()
+        })
+    }
+
+    /// Checks a workflow and gives what was found.
+    pub(crate) fn check(
+        &self,
+        source: &SourceFile,
+        file: &Path,
+    ) -> (Option<Plan>, docket_model::Diagnostics) {
+        let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+        let load = |name: &str| crate::project::read_template(&folder, name);
+        docket_model::validate(source, &self.catalog(), &load)
+    }
+
+    /// The scopes that the plugins need of a connection.
+    pub(crate) fn scopes(&self, connection: &str) -> Vec<String> {
+        let spec = self.project.spec.connections.get(connection);
+        let uses_others = spec.is_some_and(|spec| {
+            spec.mailboxes
+                .iter()
+                .flatten()
+                .any(|mailbox| *mailbox != spec.account)
+        });
+        let mut scopes: Vec<String> = self
+            .plugins
+            .values()
+            .flat_map(|installed| &installed.plugin.manifest().actions)
+            .flat_map(|action| &action.scopes)
+            .flat_map(|scope| {
+                let shared = scope.shared.clone().filter(|_| uses_others);
+                [Some(scope.name.clone()), shared].into_iter().flatten()
+            })
+            .collect();
+        scopes.sort();
+        scopes.dedup();
+        scopes
+    }
+
+    /// An id for a new run: the time, so that ids sort, and chance.
+    pub(crate) fn new_run_id(&self) -> Result<RunId> {
+        const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+        let mut chance = [0; 8];
+        getrandom::fill(&mut chance)
+            .map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+        let tail: String = chance
+            .iter()
+            .map(|byte| char::from(LETTERS[usize::from(byte & 31)]))
+            .collect();
+        let id = format!("{}-{tail}", self.clock.now().strftime("%Y%m%d-%H%M%S"));
+        Ok(id.parse()?)
+    }
+}
+
+/// A sandbox over a data folder.
+pub(crate) fn sandbox(
+    data: &Path,
+    documents: &Arc<dyn Documents>,
+    connections: &Arc<Connections>,
+) -> Result<Sandbox> {
+    let config = SandboxConfig {
+        components: data.join("components"),
+        cache: data.join("cache"),
+        limits: Limits::default(),
+    };
+    let egress = Arc::clone(connections) as _;
+    Sandbox::new(config, Arc::clone(documents), egress).context("the sandbox does not start")
+}
+
+async fn install(project: &Project, sandbox: &Sandbox) -> Result<BTreeMap<String, Installed>> {
+    let mut installed = BTreeMap::new();
+    for (name, spec) in &project.spec.plugins {
+        let path = project.root.join(&spec.source);
+        let bytes = std::fs::read(&path).map_err(|error| {
+            Failed::new(
+                Exit::Invalid,
+                format!("the plugin {name}: {}: {error}", path.display()),
+            )
+            .with_help(format!("check `plugins.{name}.source` in docket.yaml"))
+        })?;
+        let size = bytes.len() as u64;
+        let plugin = sandbox
+            .add(bytes)
+            .await
+            .map_err(|error| load_failed(name, &error))?;
+        let grants = spec.grants.rules(plugin.manifest());
+        installed.insert(
+            name.clone(),
+            Installed {
+                plugin,
+                grants,
+                source: path,
+                size,
+            },
+        );
+    }
+    Ok(installed)
+}
+
+pub(crate) fn load_failed(name: &str, error: &LoadError) -> Failed {
+    Failed::new(
+        Exit::Invalid,
+        format!("the plugin {name} cannot be loaded: {error}"),
+    )
+}
+
+fn store_failed(error: &StoreError) -> Failed {
+    let failed = Failed::new(Exit::Storage, error.to_string());
+    match error {
+        StoreError::InUse(_) => failed.with_help("wait for the other docket, or end it"),
+        StoreError::Damaged(_) => failed.with_help("restore the data folder from a backup"),
+        _ => failed,
+    }
+}
+
+fn vault_failed(error: &VaultError) -> Failed {
+    Failed::new(Exit::Storage, error.to_string())
+}
+
+/// The engine's errors by exit code.
+pub(crate) fn engine_failed(error: &EngineError) -> Failed {
+    let message = error.to_string();
+    match error {
+        EngineError::SignInNeeded { run, .. } => Failed::new(Exit::SignInNeeded, message)
+            .with_help(format!(
+                "docket connections authorize <connection>, then docket runs resume {run}"
+            )),
+        EngineError::Store(error) => store_failed(error),
+        EngineError::Documents(_) => Failed::new(Exit::Storage, message),
+        EngineError::UnknownRun(_)
+        | EngineError::StartedDifferently(_)
+        | EngineError::MissingDocument { .. }
+        | EngineError::UnderWay(_) => Failed::new(Exit::Invalid, message),
+        EngineError::Fault { run, .. } => Failed::new(Exit::Fault, message).with_help(format!(
+            "nothing is lost; go on with: docket runs resume {run}"
+        )),
+        EngineError::Parked(_) => Failed::new(Exit::RunFailed, message),
+    }
+}

@@ -1,0 +1,133 @@
+//! The inputs of a run as the command line gives them.
+
+use std::path::Path;
+
+use docket_engine::Documents;
+use docket_model::{DocumentRef, InputType, Plan};
+use serde_json::{Map, Value};
+
+use crate::exit::{Exit, Failed};
+
+/// Reads `--inputs-file` and the `--input`s over it. Documents are stored and stand as references.
+pub(crate) fn read(
+    plan: &Plan,
+    file: Option<&Path>,
+    given: &[String],
+    documents: &dyn Documents,
+) -> anyhow::Result<Map<String, Value>> {
+    let mut inputs = match file {
+        Some(path) => {
+            let text = read_text(path)?;
+            serde_json::from_str(&text).map_err(|error| {
+                Failed::new(
+                    Exit::Invalid,
+                    format!("{}: not a JSON object: {error}", path.display()),
+                )
+            })?
+        }
+        None => Map::new(),
+    };
+    for pair in given {
+        let (name, text) = pair.split_once('=').ok_or_else(|| {
+            Failed::new(Exit::Usage, format!("`--input {pair}` has no `=`"))
+                .with_help("write --input name=value, or --input name=@file")
+        })?;
+        let kind = plan.inputs.get(name).map(|input| input.kind);
+        inputs.insert(name.to_owned(), value(name, text, kind, documents)?);
+    }
+    Ok(inputs)
+}
+
+fn value(
+    name: &str,
+    text: &str,
+    kind: Option<InputType>,
+    documents: &dyn Documents,
+) -> anyhow::Result<Value> {
+    let file = text.strip_prefix('@').map(Path::new);
+    match (kind, file) {
+        (Some(InputType::Document), Some(path)) => {
+            Ok(serde_json::to_value(store(path, documents)?)?)
+        }
+        (Some(InputType::Document), None) => Err(Failed::new(
+            Exit::Invalid,
+            format!("the input {name} is a document"),
+        )
+        .with_help(format!("give its file: --input {name}=@path/to/file.pdf"))
+        .into()),
+        (None | Some(InputType::String), None) => Ok(text.into()),
+        (None | Some(InputType::String), Some(path)) => Ok(read_text(path)?.into()),
+        (Some(_), file) => {
+            let text = match file {
+                Some(path) => read_text(path)?,
+                None => text.to_owned(),
+            };
+            serde_json::from_str(&text).map_err(|error| {
+                Failed::new(
+                    Exit::Invalid,
+                    format!("the input {name} is not JSON: {error}"),
+                )
+                .with_help("numbers, true and false as they are; lists and objects as JSON")
+                .into()
+            })
+        }
+    }
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).map_err(|error| missing(path, &error).into())
+}
+
+fn missing(path: &Path, error: &std::io::Error) -> Failed {
+    Failed::new(Exit::Invalid, format!("{}: {error}", path.display()))
+        .with_help("check the path; it is taken from the folder that you are in")
+}
+
+/// Stores a file as a document, piece by piece.
+fn store(path: &Path, documents: &dyn Documents) -> anyhow::Result<DocumentRef> {
+    use std::io::Read as _;
+    let mut file = std::fs::File::open(path).map_err(|error| missing(path, &error))?;
+    let mut writer = documents.create()?;
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let count = file
+            .read(&mut buffer)
+            .map_err(|error| missing(path, &error))?;
+        if count == 0 {
+            break;
+        }
+        writer.write(&buffer[..count])?;
+    }
+    let (digest, size) = writer.finish()?;
+    let name = path
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into());
+    Ok(DocumentRef {
+        digest,
+        media_type: media_type(&name).to_owned(),
+        name,
+        size,
+    })
+}
+
+/// The media type that a file's name promises.
+fn media_type(name: &str) -> &'static str {
+    let extension = name
+        .rsplit_once('.')
+        .map(|(_, extension)| extension.to_ascii_lowercase());
+    match extension.as_deref() {
+        Some("pdf") => "application/pdf",
+        Some("txt" | "log" | "md") => "text/plain",
+        Some("html" | "htm") => "text/html",
+        Some("csv") => "text/csv",
+        Some("xml") => "application/xml",
+        Some("json") => "application/json",
+        Some("png") => "image/png",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("zip") => "application/zip",
+        Some("eml") => "message/rfc822",
+        Some("docx") => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        Some("xlsx") => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        _ => "application/octet-stream",
+    }
+}

@@ -1,0 +1,128 @@
+//! A project: the folder with `docket.yaml`, its data folder, and where the vault's key comes from.
+
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::Result;
+use docket_connections::KeySource;
+use docket_model::{ConnectionSpec, MAX_SOURCE_BYTES, Project as Spec, SourceFile};
+use secrecy::SecretString;
+
+use crate::cli::Global;
+use crate::exit::{Exit, Failed};
+use crate::render;
+
+/// A project that was read and checked.
+pub(crate) struct Project {
+    /// The folder that holds `docket.yaml`.
+    pub(crate) root: PathBuf,
+    /// The data folder.
+    pub(crate) data: PathBuf,
+    /// What `docket.yaml` says.
+    pub(crate) spec: Spec,
+}
+
+impl Project {
+    /// Reads `docket.yaml`; its problems are printed.
+    pub(crate) fn load(global: &Global) -> Result<Self> {
+        let root = global.project.clone();
+        let file = root.join("docket.yaml");
+        if !file.exists() {
+            return Err(Failed::new(
+                Exit::Invalid,
+                format!("{} is no project: it has no docket.yaml", root.display()),
+            )
+            .with_help("go to the project's folder, or name it with -C")
+            .into());
+        }
+        let source = read_source(&file)?;
+        let (spec, found) = docket_model::parse_project(&source);
+        render::diagnostics(&found);
+        let mut spec = spec.ok_or_else(|| {
+            Failed::new(Exit::Invalid, format!("{} has problems", file.display()))
+        })?;
+        for connection in spec.connections.values_mut() {
+            if let Some(ca) = &mut connection.ca_file {
+                *ca = std::path::absolute(root.join(&*ca))?;
+            }
+        }
+        let data = global.data.clone().unwrap_or_else(|| root.join(".docket"));
+        Ok(Self { root, data, spec })
+    }
+
+    /// The connection of that name.
+    pub(crate) fn connection(&self, name: &str) -> Result<&ConnectionSpec> {
+        self.spec.connections.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.spec.connections.keys().map(String::as_str).collect();
+            Failed::new(
+                Exit::Invalid,
+                format!("docket.yaml has no connection {name}"),
+            )
+            .with_help(format!("it has: {}", known.join(", ")))
+            .into()
+        })
+    }
+
+    /// Where the vault's key comes from. Never from the data folder: a copy of that alone must not
+    /// be readable.
+    pub(crate) fn key_source(&self, global: &Global) -> Result<KeySource> {
+        if let Some(file) = &global.key_file {
+            return Ok(KeySource::File(file.clone()));
+        }
+        if let Ok(key) = std::env::var("DOCKET_VAULT_KEY") {
+            return Ok(KeySource::Given(SecretString::from(key)));
+        }
+        let folder = std::env::var_os("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .or_else(|| {
+                let home = std::env::var_os("HOME").or_else(|| std::env::var_os("USERPROFILE"))?;
+                Some(PathBuf::from(home).join(".config"))
+            });
+        let folder = folder.ok_or_else(|| {
+            Failed::new(Exit::Storage, "there is no place for the vault's key")
+                .with_help("name a file with --key-file, or set DOCKET_VAULT_KEY")
+        })?;
+        Ok(KeySource::File(folder.join("docket").join("vault.key")))
+    }
+}
+
+/// Reads a YAML file, unless it is too large for one.
+pub(crate) fn read_source(path: &Path) -> Result<SourceFile> {
+    let unreadable =
+        |error: std::io::Error| Failed::new(Exit::Invalid, format!("{}: {error}", path.display()));
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > MAX_SOURCE_BYTES as u64 {
+        return Err(Failed::new(
+            Exit::Invalid,
+            format!(
+                "{} has {}, and a file may have {}",
+                path.display(),
+                render::bytes(size),
+                render::bytes(MAX_SOURCE_BYTES as u64)
+            ),
+        )
+        .with_help("move texts into template files, and data into documents")
+        .into());
+    }
+    let text = std::fs::read(path).map_err(unreadable)?;
+    let text = String::from_utf8(text).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failed::new(
+            Exit::Invalid,
+            format!("{}: not UTF-8 at byte {at}", path.display()),
+        )
+        .with_help("save the file as UTF-8")
+    })?;
+    Ok(SourceFile::new(path.to_string_lossy(), text))
+}
+
+/// Reads a body template: a file below the workflow's folder.
+pub(crate) fn read_template(folder: &Path, name: &str) -> Result<String, String> {
+    let is_inside = Path::new(name)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    if !is_inside {
+        return Err("a template lies below the workflow's folder".to_owned());
+    }
+    let path = folder.join(name);
+    std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,126 @@
+//! Everything that the binary prints about what went wrong, in one place.
+
+use docket_model::Diagnostics;
+use miette::{GraphicalReportHandler, GraphicalTheme};
+use serde_json::{Value, json};
+
+use crate::exit::{Exit, Failed};
+
+/// Prints a result to standard output.
+#[allow(
+    clippy::print_stdout,
+    reason = "the one place where results are printed"
+)]
+pub(crate) fn line(text: &str) {
+    println!("{text}");
+}
+
+/// Prints an error for people to standard error and, when asked, one for machines to standard
+/// output; gives the exit code.
+pub(crate) fn error(error: &anyhow::Error, as_json: bool) -> Exit {
+    let failed = error.downcast_ref::<Failed>();
+    let exit = failed.map_or(Exit::Fault, |failed| failed.exit);
+    let help = failed.and_then(|failed| failed.help.as_deref());
+    eprintln!("error: {error:#}");
+    if let Some(help) = help {
+        eprintln!("  help: {help}");
+    }
+    if as_json {
+        line(
+            &json!({"error": {"exit": exit as u8, "message": format!("{error:#}"), "help": help}})
+                .to_string(),
+        );
+    }
+    exit
+}
+
+/// Prints problems of files with their snippets to standard error.
+pub(crate) fn diagnostics(found: &Diagnostics) {
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let theme = if is_terminal && std::env::var_os("NO_COLOR").is_none() {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
+    let handler = GraphicalReportHandler::new_themed(theme).with_links(false);
+    for problem in found.iter() {
+        let mut text = String::new();
+        // Without the picture there is still the line.
+        if handler.render_report(&mut text, problem).is_err() {
+            text = problem.to_string();
+        }
+        eprintln!("{text}");
+    }
+}
+
+/// Problems for machines.
+pub(crate) fn diagnostics_json(found: &Diagnostics) -> Value {
+    serde_json::to_value(found.iter().collect::<Vec<_>>()).unwrap_or_default()
+}
+
+/// A table: columns as wide as their widest cell, the last one left as it is.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let longest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+        longest.max(head.get(column).map_or(0, |name| name.chars().count()))
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let padded = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let head = line(head.to_vec());
+    let body = rows
+        .iter()
+        .map(|row| line(row.iter().map(String::as_str).collect()));
+    std::iter::once(head)
+        .chain(body)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// A number of bytes for people.
+pub(crate) fn bytes(size: u64) -> String {
+    const UNITS: [&str; 4] = ["B", "KB", "MB", "GB"];
+    let mut unit = 0;
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a figure with one decimal for people"
+    )]
+    let mut value = size as f64;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{size} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_line_up() {
+        let rows = [
+            vec!["ab".to_owned(), "c".to_owned()],
+            vec!["a".to_owned(), "dd".to_owned()],
+        ];
+        assert_eq!(table(&["x", "name"], &rows), "x   name\nab  c\na   dd");
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(
+            [999, 1000, 4_456_089].map(bytes),
+            ["999 B", "1.0 KB", "4.5 MB"]
+        );
+    }
+}

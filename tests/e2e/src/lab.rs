@@ -1,0 +1,283 @@
+//! The whole host over a simulated tenant.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use docket_connections::{Connections, KeySource, LoopbackRedirect, Vault};
+use docket_engine::{Documents, Engine, EventStore, LogLevel, Ports, Reporter};
+use docket_journal::{FileDocuments, SqliteStore};
+use docket_model::{
+    Catalog, CatalogPlugin, ConnectionKind, ConnectionSpec, DocumentRef, Event, Plan, RunId,
+    SourceFile, StepPath, resolve_inputs,
+};
+use docket_sandbox::{Limits, Sandbox, SandboxConfig};
+use docket_tenant::{DEMO_CLIENT_ID, Tenant, TenantConfig};
+use secrecy::SecretString;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use crate::LabClock;
+
+/// The name of the laboratory's connection.
+const CONNECTION: &str = "contoso";
+/// The account that it signs in.
+const ACCOUNT: &str = "svc-docket@contoso.example";
+
+/// A tenant, a data folder, and what they need.
+pub struct Lab {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// The clock that host and tenant share.
+    pub clock: LabClock,
+    folder: TempDir,
+}
+
+/// An open host; dropping it closes the data folder.
+pub struct Host {
+    /// The engine.
+    pub engine: Engine,
+    /// The documents.
+    pub documents: Arc<dyn Documents>,
+    catalog: Catalog,
+}
+
+/// The folder of the built components.
+///
+/// # Panics
+/// Where they are not built: `cargo xtask guests` does that.
+#[must_use]
+pub fn components() -> PathBuf {
+    let folder = workspace().join("target/guests/components");
+    assert!(
+        folder.join("exchange.wasm").exists(),
+        "run `cargo xtask guests` first"
+    );
+    folder
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+impl Lab {
+    /// A tenant with an account that has signed in by the real flow.
+    pub async fn start() -> Self {
+        Self::start_with(TenantConfig::contoso()).await
+    }
+
+    /// The same with another tenant.
+    pub async fn start_with(config: TenantConfig) -> Self {
+        let clock = LabClock::default();
+        let tenant = Tenant::start(config, Arc::new(clock.clone()))
+            .await
+            .expect("a tenant");
+        let lab = Self {
+            tenant,
+            clock,
+            folder: tempfile::tempdir().expect("a folder"),
+        };
+        std::fs::write(lab.folder.path().join("ca.pem"), lab.tenant.ca_pem()).expect("the CA");
+        lab.sign_in().await;
+        lab
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn spec(&self) -> BTreeMap<String, ConnectionSpec> {
+        let origin = |url: &dyn ToString| url.to_string().trim_end_matches('/').to_owned();
+        let spec = ConnectionSpec {
+            kind: ConnectionKind::ServiceAccount,
+            tenant: self.tenant.state().tenant_id(),
+            client_id: DEMO_CLIENT_ID.to_owned(),
+            account: ACCOUNT.to_owned(),
+            authority: origin(self.tenant.authority()),
+            endpoints: BTreeMap::from([
+                ("graph".to_owned(), origin(self.tenant.graph())),
+                ("outlook".to_owned(), origin(self.tenant.outlook())),
+            ]),
+            mailboxes: Some(
+                ["contracts", "invoices"]
+                    .map(|name| format!("{name}@contoso.example"))
+                    .into(),
+            ),
+            allow_addresses: vec!["127.0.0.0/8".to_owned()],
+            ca_file: Some(self.folder.path().join("ca.pem")),
+        };
+        BTreeMap::from([(CONNECTION.to_owned(), spec)])
+    }
+
+    fn connections(&self) -> Connections {
+        let key = KeySource::File(self.folder.path().join("vault.key"));
+        let vault = Vault::open(&self.folder.path().join("vault"), &key).expect("a vault");
+        Connections::open(&self.spec(), vault, Arc::new(self.clock.clone())).expect("connections")
+    }
+
+    async fn sign_in(&self) {
+        let connections = self.connections();
+        let secret = self
+            .tenant
+            .state()
+            .client_secret(DEMO_CLIENT_ID)
+            .expect("a secret");
+        connections
+            .set_client_secret(CONNECTION, &SecretString::from(secret))
+            .expect("stored");
+        let redirect = LoopbackRedirect::bind().await.expect("loopback");
+        let scopes = [
+            "Mail.ReadWrite",
+            "Mail.Send",
+            "Mail.ReadWrite.Shared",
+            "Mail.Send.Shared",
+            "Mail.Read",
+            "Mail.Read.Shared",
+        ]
+        .map(str::to_owned);
+        let begun = connections
+            .begin_sign_in(CONNECTION, &redirect.redirect_uri(), &scopes)
+            .expect("a sign-in");
+        let person = self.tenant.sign_in(&begun.authorize_url, ACCOUNT);
+        let (landed, answer) = tokio::join!(person, redirect.wait(&begun.state));
+        assert_eq!(landed.expect("let in"), 200);
+        connections
+            .finish_sign_in(answer.expect("an answer"))
+            .await
+            .expect("signed in");
+    }
+
+    /// Opens the host over a journal on disk.
+    pub async fn open(&self) -> Host {
+        self.open_with(|store| store).await
+    }
+
+    /// The same with something between engine and journal.
+    pub async fn open_with(
+        &self,
+        between: impl FnOnce(Arc<dyn EventStore>) -> Arc<dyn EventStore>,
+    ) -> Host {
+        let folder = self.folder.path();
+        let store: Arc<dyn EventStore> =
+            Arc::new(SqliteStore::open(&folder.join("journal.db")).expect("a journal"));
+        let documents: Arc<dyn Documents> =
+            Arc::new(FileDocuments::open(&folder.join("documents")).expect("documents"));
+        let config = SandboxConfig {
+            components: folder.join("components"),
+            // Shared by all laboratories, so that each component is compiled once.
+            cache: workspace().join("target/guests/compiled"),
+            limits: Limits::default(),
+        };
+        let sandbox = Sandbox::new(config, Arc::clone(&documents), Arc::new(self.connections()))
+            .expect("a sandbox");
+        let mut plugins = BTreeMap::new();
+        for name in ["exchange", "graph-import", "probe"] {
+            let bytes =
+                std::fs::read(components().join(name).with_extension("wasm")).expect("a component");
+            let plugin = sandbox.add(bytes).await.expect("a plugin");
+            let grants = plugin
+                .manifest()
+                .actions
+                .iter()
+                .flat_map(|action| action.requests.iter().map(|need| need.rule.clone()))
+                .collect();
+            let about = CatalogPlugin {
+                manifest: plugin.manifest().clone(),
+                component: plugin.digest(),
+                grants,
+            };
+            plugins.insert(name.to_owned(), about);
+        }
+        let engine = Engine::new(Ports {
+            store: between(store),
+            documents: Arc::clone(&documents),
+            runner: Arc::new(sandbox),
+            clock: Arc::new(self.clock.clone()),
+            timer: Arc::new(self.clock.clone()),
+        });
+        let connections = BTreeMap::from([(CONNECTION.to_owned(), ConnectionKind::ServiceAccount)]);
+        Host {
+            engine,
+            documents,
+            catalog: Catalog {
+                plugins,
+                connections,
+            },
+        }
+    }
+
+    /// The tenant's mailboxes by its API, once everything under way has arrived.
+    pub async fn mailboxes(&self) -> Value {
+        self.tenant.state().deliver_now();
+        self.tenant
+            .ask("/_tenant/mailboxes")
+            .await
+            .expect("an answer")
+    }
+}
+
+impl Host {
+    /// The plan of one of the example workflows.
+    #[must_use]
+    pub fn plan(&self, file: &str) -> Plan {
+        let folder = workspace().join("workflows");
+        let text = std::fs::read_to_string(folder.join(file)).expect("a workflow");
+        self.plan_of(file, &text)
+    }
+
+    /// The plan of a workflow's text; templates are those of the examples.
+    #[must_use]
+    pub fn plan_of(&self, name: &str, text: &str) -> Plan {
+        let folder = workspace().join("workflows");
+        let load = |name: &str| {
+            std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string())
+        };
+        let (plan, found) =
+            docket_model::validate(&SourceFile::new(name, text), &self.catalog, &load);
+        plan.unwrap_or_else(|| panic!("{found}"))
+    }
+
+    /// The inputs of the confirmation workflow, with a document of `size` bytes.
+    #[must_use]
+    pub fn confirmation(&self, size: usize) -> Map<String, Value> {
+        let put = |name: &str, bytes: &[u8]| -> DocumentRef {
+            self.documents
+                .put(name, "application/pdf", bytes)
+                .expect("stored")
+        };
+        let document = put("agreement.pdf", &vec![b'%'; size]);
+        let certificate = put("certificate.pdf", b"%PDF-1.7 certificate");
+        let inputs = json!({
+            "title": "Framework supply agreement",
+            "signers": [{"name": "Anna", "email": "anna.berger@fabrikam.example"}],
+            "document": document,
+            "certificate": certificate,
+        });
+        match inputs {
+            Value::Object(inputs) => inputs,
+            _ => Map::new(),
+        }
+    }
+
+    /// Starts a run.
+    pub async fn start(
+        &self,
+        run: &RunId,
+        plan: &Plan,
+        inputs: Map<String, Value>,
+    ) -> Result<(), docket_engine::EngineError> {
+        let inputs = resolve_inputs(plan, inputs).expect("inputs that fit");
+        self.engine.start(run, plan, inputs).await
+    }
+}
+
+/// Hears nothing.
+pub struct Silent;
+
+impl Reporter for Silent {
+    fn event(&self, _run: &RunId, _event: &Event) {}
+    fn log(&self, _run: &RunId, _path: &StepPath, _level: LogLevel, _message: &str) {}
+    fn progress(&self, _: &RunId, _: &StepPath, _: u64, _: Option<u64>, _: &str) {}
+}

@@ -1,0 +1,204 @@
+//! The process ends after append n, for every n; then it is started again and goes on. Each time
+//! the tenant must hold exactly what one undisturbed run leaves there.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use std::sync::Arc;
+
+use docket_e2e::{CrashingStore, Lab, Silent};
+use docket_model::{RunId, RunResult};
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+/// What the tenant holds after a run, without what differs from run to run.
+async fn traces(lab: &Lab) -> Vec<String> {
+    let all = lab.mailboxes().await;
+    let mut found = Vec::new();
+    for mailbox in all["mailboxes"].as_array().unwrap() {
+        for message in mailbox["messages"].as_array().unwrap() {
+            let files: Vec<_> = message["attachments"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|file| format!("{} {}", file["name"], file["sha256"]))
+                .collect();
+            found.push(format!(
+                "{} {} draft:{} {} {files:?}",
+                mailbox["mailbox"], message["folder"], message["isDraft"], message["subject"]
+            ));
+        }
+    }
+    let outside = lab.tenant.ask("/_tenant/outside").await.unwrap();
+    for mail in outside["mail"].as_array().unwrap() {
+        found.push(format!(
+            "outside {} {}",
+            mail["recipients"], mail["subject"]
+        ));
+    }
+    found.sort();
+    found
+}
+
+async fn crash_everywhere(workflow: &str, document: Option<usize>) {
+    let run: RunId = "r-1".parse().unwrap();
+    let silent = || Arc::new(Silent);
+    let undisturbed = {
+        let lab = Lab::start().await;
+        let host = lab.open().await;
+        let inputs = document.map_or_else(Map::new, |size| host.confirmation(size));
+        host.start(&run, &host.plan(workflow), inputs)
+            .await
+            .unwrap();
+        let result = host
+            .engine
+            .drive(&run, silent(), CancellationToken::new())
+            .await
+            .unwrap();
+        assert!(matches!(result, RunResult::Succeeded { .. }), "{result:?}");
+        traces(&lab).await
+    };
+    for appends in 1.. {
+        let lab = Lab::start().await;
+        let mut crashing = None;
+        let host = lab
+            .open_with(|store| {
+                let store = Arc::new(CrashingStore::new(store, appends));
+                crashing = Some(Arc::clone(&store));
+                store
+            })
+            .await;
+        let crashing = crashing.unwrap();
+        let inputs = document.map_or_else(Map::new, |size| host.confirmation(size));
+        let plan = host.plan(workflow);
+        // The caller was not told that the run started, and asks again; that starts no second one.
+        let started = host.start(&run, &plan, inputs.clone()).await;
+        let before = match started {
+            Ok(()) => {
+                host.engine
+                    .drive(&run, silent(), CancellationToken::new())
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        assert_eq!(
+            before.is_err(),
+            crashing.has_crashed(),
+            "append {appends}: {before:?}"
+        );
+        drop((host, crashing));
+
+        let host = lab.open().await;
+        host.start(&run, &plan, inputs).await.unwrap();
+        let after = host
+            .engine
+            .drive(&run, silent(), CancellationToken::new())
+            .await
+            .unwrap();
+        assert!(
+            matches!(after, RunResult::Succeeded { .. }),
+            "append {appends}: {after:?}"
+        );
+        assert_eq!(traces(&lab).await, undisturbed, "after append {appends}");
+        if before.is_ok() {
+            assert!(appends > 8, "the crashes were counted: {appends}");
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_confirmation_mail_whatever_append_is_the_last() {
+    crash_everywhere("signed-contract-confirmation.yaml", Some(4 << 20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_invoice_is_answered_and_filed_once_whatever_append_is_the_last() {
+    crash_everywhere("import-invoices.yaml", None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_has_its_document_and_the_journal_no_secret() {
+    let lab = Lab::start().await;
+    let host = lab.open().await;
+    let run: RunId = "r-1".parse().unwrap();
+    let inputs = host.confirmation(4 << 20);
+    let plan = host.plan("signed-contract-confirmation.yaml");
+    host.start(&run, &plan, inputs).await.unwrap();
+    let result = host
+        .engine
+        .drive(&run, Arc::new(Silent), CancellationToken::new())
+        .await
+        .unwrap();
+    assert!(matches!(result, RunResult::Succeeded { .. }), "{result:?}");
+    drop(host);
+
+    let secret = lab
+        .tenant
+        .state()
+        .client_secret(docket_tenant::DEMO_CLIENT_ID)
+        .unwrap();
+    let tickets: Vec<String> = lab
+        .tenant
+        .state()
+        .requests()
+        .iter()
+        .filter(|request| request.method == "PUT")
+        .filter_map(|request| request.query.strip_prefix("authtoken=").map(str::to_owned))
+        .collect();
+    assert!(
+        !tickets.is_empty(),
+        "the large document went by an upload session"
+    );
+    let mut files = Vec::new();
+    collect(lab.data(), &mut files);
+    assert!(files.len() > 4);
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap();
+        for needle in tickets.iter().chain([&secret]) {
+            let is_in = bytes
+                .windows(needle.len())
+                .any(|window| window == needle.as_bytes());
+            assert!(!is_in, "{} holds a secret", file.display());
+        }
+    }
+}
+
+fn collect(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        if entry.path().is_dir() {
+            collect(&entry.path(), found);
+        } else {
+            found.push(entry.path());
+        }
+    }
+}
+
+/// The documents and answers of a run, as far as they matter, are a function of its inputs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_start_with_the_same_id_changes_nothing() {
+    let lab = Lab::start().await;
+    let host = lab.open().await;
+    let run: RunId = "r-1".parse().unwrap();
+    let plan = host.plan("signed-contract-confirmation.yaml");
+    for _ in 0..3 {
+        host.start(&run, &plan, host.confirmation(1000))
+            .await
+            .unwrap();
+        let result = host
+            .engine
+            .drive(&run, Arc::new(Silent), CancellationToken::new())
+            .await;
+        assert!(
+            matches!(result, Ok(RunResult::Succeeded { .. })),
+            "{result:?}"
+        );
+    }
+    let sent: Vec<Value> = lab.mailboxes().await["mailboxes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|mailbox| mailbox["messages"].as_array().unwrap().clone())
+        .filter(|message| message["folder"] == "Sent Items")
+        .collect();
+    assert_eq!(sent.len(), 1);
+}
