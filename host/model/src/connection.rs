@@ -37,6 +37,24 @@ pub struct ConnectionSpec {
     pub ca_file: Option<PathBuf>,
 }
 
+impl ConnectionSpec {
+    /// A connection to Microsoft's public cloud, with access to the account's own mailbox.
+    #[must_use]
+    pub fn new(kind: ConnectionKind, tenant: String, client_id: String, account: String) -> Self {
+        Self {
+            kind,
+            tenant,
+            client_id,
+            account,
+            authority: default_authority(),
+            endpoints: default_endpoints(),
+            mailboxes: None,
+            allow_addresses: Vec::new(),
+            ca_file: None,
+        }
+    }
+}
+
 /// How a connection's account signs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -324,7 +324,7 @@ pub(crate) fn suggestion<'a>(
 fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| name.to_lowercase().replace('_', "-");
     let wanted = plain(name);
-    let furthest = (wanted.chars().count() / 3).max(1);
+    let furthest = wanted.chars().count() / 3;
     let scored = known.into_iter().map(|candidate| {
         (
             strsim::damerau_levenshtein(&wanted, &plain(candidate)),

@@ -6,6 +6,7 @@
 
 mod body;
 mod catalog;
+mod check;
 mod clock;
 mod compiled;
 mod connection;
@@ -18,10 +19,15 @@ mod failure;
 mod inputs;
 mod plan;
 mod plugin;
+mod project;
+mod reader;
 mod source;
+mod workflow;
+mod yaml;
 
 pub use body::MAX_RENDERED_BYTES;
 pub use catalog::{Catalog, CatalogPlugin};
+pub use check::validate;
 pub use clock::{Clock, ManualClock};
 pub use compiled::{CompiledPlan, EvaluationError};
 pub use connection::{ConnectionKind, ConnectionSpec};
@@ -39,4 +45,6 @@ pub use plan::{
     InputSpec, InputType, PLAN_FORMAT, Piece, PinnedPlugin, Plan, PlannedStep, Retry, Template,
 };
 pub use plugin::{ActionKind, ActionSpec, Example, HttpNeed, Manifest, RequestRule, ScopeNeed};
+pub use project::{Grants, PluginSpec, Project, parse_project};
 pub use source::{MAX_SOURCE_BYTES, Position, SourceFile, Span};
+pub use yaml::{MAX_YAML_DEPTH, MAX_YAML_VALUES};

@@ -167,6 +167,15 @@ impl Expression {
                 start..start + 1
             };
         }
+        if bytes.get(start) == Some(&b'(') {
+            let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
+            let name = bytes.iter().take(start).rev().take_while(is_part).count();
+            return if name > 0 {
+                start - name..start
+            } else {
+                start..start + 1
+            };
+        }
         let end = self.original(stop.saturating_add(1));
         if start < end && end <= self.text.len() {
             start..end

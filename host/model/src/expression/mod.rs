@@ -20,8 +20,8 @@ mod placeholder;
 mod scope;
 mod view;
 
-pub(crate) use language::{Expression, Language, SyntaxError};
-pub(crate) use placeholder::{Part, Unclosed, split};
+pub(crate) use language::{Expression, Language, operator};
+pub(crate) use placeholder::{Part, split};
 pub use scope::{Item, Scope, StepValue, Steps};
 
 /// The longest expression, in bytes.

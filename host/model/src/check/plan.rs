@@ -1,0 +1,129 @@
+//! A workflow's text to its plan.
+
+use super::Checker;
+use super::body::{Load, Used};
+use super::infer::{Names, StepFacts};
+use super::types::Type;
+use crate::expression::Language;
+use crate::reader::Reader;
+use crate::workflow::{self, Step, Workflow};
+use crate::{Catalog, Diagnostics, PLAN_FORMAT, Plan, PlannedStep, SourceFile, yaml};
+
+/// Checks a workflow and makes its plan. There is a plan exactly when there is no error among the
+/// diagnostics, which come in the order of the file.
+///
+/// `templates` reads a body template by its path as the workflow has it, which is relative to the
+/// workflow's file and leads down from its folder; it says why where it cannot. It should look at a
+/// file's length first: [`crate::MAX_SOURCE_BYTES`] is the most.
+pub fn validate(
+    source: &SourceFile,
+    catalog: &Catalog,
+    templates: &dyn Fn(&str) -> Result<String, String>,
+) -> (Option<Plan>, Diagnostics) {
+    let (plan, mut diagnostics) = check(source, catalog, templates);
+    diagnostics.sort(source);
+    (plan.filter(|_| !diagnostics.has_errors()), diagnostics)
+}
+
+fn check(
+    source: &SourceFile,
+    catalog: &Catalog,
+    templates: Load<'_>,
+) -> (Option<Plan>, Diagnostics) {
+    let mut diagnostics = Diagnostics::new();
+    let Some(root) = yaml::parse(source, &mut diagnostics) else {
+        return (None, diagnostics);
+    };
+    let language = Language::new();
+    let mut reader = Reader {
+        file: source,
+        codes: workflow::CODES,
+        diagnostics,
+    };
+    let workflow = workflow::read(&mut reader, &language, &root);
+    let Some(workflow) = workflow else {
+        return (None, reader.diagnostics);
+    };
+    let mut checker = Checker {
+        file: source,
+        diagnostics: reader.diagnostics,
+    };
+    let plan = checker.plan(&workflow, catalog, templates);
+    (Some(plan), checker.diagnostics)
+}
+
+impl Checker<'_> {
+    fn plan(&mut self, workflow: &Workflow<'_>, catalog: &Catalog, templates: Load<'_>) -> Plan {
+        self.connections(workflow, catalog);
+        let found: Vec<_> = workflow
+            .steps
+            .iter()
+            .map(|step| self.find(step, catalog))
+            .collect();
+        let with_found = || workflow.steps.iter().zip(&found);
+        let facts: Vec<StepFacts> = with_found()
+            .map(|(step, found)| StepFacts::of(step, *found))
+            .collect();
+        let inputs = workflow.inputs.iter();
+        let inputs = inputs.map(|(name, spec)| (name.clone(), Type::of_input(spec)));
+        let mut names = Names {
+            inputs: Type::object(inputs, false),
+            steps: &facts,
+            finished: 0,
+            item: None,
+        };
+        let mut used = Used::new(templates);
+        let mut steps = Vec::with_capacity(workflow.steps.len());
+        for (at, (step, found)) in with_found().enumerate() {
+            names.finished = at;
+            self.expressions(step, *found, names.clone(), &mut used);
+            let connection = self.connection(step, *found, workflow, catalog);
+            steps.extend(planned(step, connection));
+        }
+        names.finished = facts.len();
+        let mut outputs = std::collections::BTreeMap::new();
+        for (name, content) in &workflow.outputs {
+            self.shape(content, &names);
+            outputs.insert(name.text.clone(), content.to_template());
+        }
+        let plugins = steps.iter().filter_map(|step| {
+            let plugin = catalog.plugins.get(&step.plugin)?;
+            Some((step.plugin.clone(), plugin.pin()))
+        });
+        Plan {
+            format: PLAN_FORMAT,
+            workflow: workflow.name.text.clone(),
+            source: self.file.digest(),
+            inputs: workflow.inputs.clone(),
+            plugins: plugins.collect(),
+            steps,
+            outputs,
+            templates: used
+                .texts
+                .into_iter()
+                .filter_map(|(name, text)| Some((name, text?)))
+                .collect(),
+        }
+    }
+}
+
+fn planned(step: &Step<'_>, connection: Option<String>) -> Option<PlannedStep> {
+    let (plugin, action) = step.uses.as_ref()?;
+    let template = |content: &Option<workflow::Content<'_>>| {
+        content.as_ref().map(workflow::Content::to_template)
+    };
+    Some(PlannedStep {
+        id: step.id.text.clone(),
+        plugin: plugin.text.clone(),
+        action: action.text.clone(),
+        with: step.with.to_template(),
+        condition: template(&step.condition),
+        for_each: template(&step.for_each),
+        max_parallel: step.max_parallel,
+        connection,
+        act_as: template(&step.act_as),
+        retry: step.retry.clone(),
+        timeout: step.timeout,
+        continue_on_error: step.continue_on_error,
+    })
+}

@@ -1,0 +1,213 @@
+//! One step, held against its plugin, its connection and what it can see.
+
+use std::collections::BTreeSet;
+
+use super::Checker;
+use super::body::Used;
+use super::fit;
+use super::infer::{Names, StepFacts, named_steps};
+use super::types::Type;
+use crate::diagnostic::suggestion;
+use crate::workflow::{Step, Workflow};
+use crate::yaml::Name;
+use crate::{ActionKind, ActionSpec, Catalog, Diagnostic};
+
+/// What the catalog has of a step.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'c> {
+    pub(super) action: Option<&'c ActionSpec>,
+}
+
+impl Checker<'_> {
+    /// Finds a step's action.
+    pub(super) fn find<'c>(&mut self, step: &Step<'_>, catalog: &'c Catalog) -> Found<'c> {
+        Found {
+            action: self.action(step, catalog),
+        }
+    }
+
+    fn action<'c>(&mut self, step: &Step<'_>, catalog: &'c Catalog) -> Option<&'c ActionSpec> {
+        let (plugin, action) = step.uses.as_ref()?;
+        let Some(found) = catalog.plugins.get(&plugin.text) else {
+            let message = format!("there is no plugin `{}`", plugin.text);
+            let known = catalog.plugins.keys().map(String::as_str);
+            let help = suggestion(&plugin.text, known)
+                .unwrap_or_else(|| "add it to `plugins` in docket.yaml".to_owned());
+            self.report("workflow/unknown-plugin", plugin, message, Some(help));
+            return None;
+        };
+        let Some(spec) = found.manifest.action(&action.text) else {
+            let message = format!(
+                "the plugin `{}` has no action `{}`",
+                plugin.text, action.text
+            );
+            let known = found
+                .manifest
+                .actions
+                .iter()
+                .map(|action| action.name.as_str());
+            let help = suggestion(&action.text, known);
+            self.report("workflow/unknown-action", action, message, help);
+            return None;
+        };
+        if spec.kind == ActionKind::Source {
+            let message = format!(
+                "`{}/{}` is a trigger's source, no step",
+                plugin.text, action.text
+            );
+            self.report("workflow/source-as-step", action, message, None);
+        }
+        Some(spec)
+    }
+
+    /// The connection that a step uses: its own, else the one that the workflow has for its plugin.
+    pub(super) fn connection(
+        &mut self,
+        step: &Step<'_>,
+        found: Found<'_>,
+        workflow: &Workflow<'_>,
+        catalog: &Catalog,
+    ) -> Option<String> {
+        let (plugin, action) = step.uses.as_ref()?;
+        let shared = workflow
+            .connections
+            .iter()
+            .find(|(name, _)| name.text == plugin.text);
+        let Some(name) = step.connection.as_ref().or(shared.map(|(_, name)| name)) else {
+            if found.action.is_some_and(|action| !action.scopes.is_empty()) {
+                let message = format!(
+                    "`{}/{}` acts as an account and has no connection",
+                    plugin.text, action.text
+                );
+                let names = catalog.connections.keys().map(|name| format!("`{name}`"));
+                let names: Vec<String> = names.collect();
+                let help = if names.is_empty() {
+                    "add one to `connections` in docket.yaml, and name it in the workflow"
+                        .to_owned()
+                } else {
+                    let plugin = &plugin.text;
+                    format!(
+                        "write `connections: {{{plugin}: NAME}}`; there is {}",
+                        names.join(", ")
+                    )
+                };
+                let at = Name {
+                    text: String::new(),
+                    span: step.span,
+                };
+                self.report("workflow/missing-connection", &at, message, Some(help));
+            }
+            return None;
+        };
+        if let Some(kind) = catalog.connections.get(&name.text) {
+            if let Some(act_as) = &step.act_as {
+                let message = format!(
+                    "`as` needs a connection of the kind per-user; `{}` is {}",
+                    name.text,
+                    kind.as_str()
+                );
+                let at = Name {
+                    text: String::new(),
+                    span: act_as.span,
+                };
+                let help = "remove `as`: the step acts as the connection's account".to_owned();
+                self.report("workflow/as", &at, message, Some(help));
+            }
+        } else if step.connection.is_some() {
+            // The ones that the workflow shares are reported once, where they stand.
+            self.unknown_connection(name, catalog);
+        }
+        Some(name.text.clone())
+    }
+
+    /// Checks the workflow's own `connections`.
+    pub(super) fn connections(&mut self, workflow: &Workflow<'_>, catalog: &Catalog) {
+        for (plugin, connection) in &workflow.connections {
+            if !catalog.plugins.contains_key(&plugin.text) {
+                let message = format!("there is no plugin `{}`", plugin.text);
+                let help = suggestion(&plugin.text, catalog.plugins.keys().map(String::as_str));
+                self.report("workflow/unknown-plugin", plugin, message, help);
+            }
+            if !catalog.connections.contains_key(&connection.text) {
+                self.unknown_connection(connection, catalog);
+            }
+        }
+    }
+
+    fn unknown_connection(&mut self, name: &Name, catalog: &Catalog) {
+        let message = format!("there is no connection `{}`", name.text);
+        let help = suggestion(&name.text, catalog.connections.keys().map(String::as_str))
+            .unwrap_or_else(|| "add it to `connections` in docket.yaml".to_owned());
+        self.report("workflow/unknown-connection", name, message, Some(help));
+    }
+
+    /// Checks everything in a step that holds expressions. `names` is what the step sees; `item` is
+    /// filled in here.
+    pub(super) fn expressions(
+        &mut self,
+        step: &Step<'_>,
+        found: Found<'_>,
+        mut names: Names<'_>,
+        used: &mut Used<'_>,
+    ) {
+        if let Some(list) = &step.for_each {
+            let wanted = Type::list(Type::Any);
+            names.item = Some(match self.must_be(list, &names, "`for-each`", &wanted) {
+                Type::List(item) => item.as_ref().clone(),
+                _ => Type::Any,
+            });
+        }
+        if let Some(condition) = &step.condition {
+            self.must_be(condition, &names, "`if`", &Type::Bool);
+        }
+        if let Some(act_as) = &step.act_as {
+            self.must_be(act_as, &names, "`as`", &Type::String);
+        }
+        let shape = self.shape(&step.with, &names);
+        self.bodies(&step.with, &names, used);
+        let (Some(action), Some((plugin, _))) = (found.action, &step.uses) else {
+            return;
+        };
+        let what = format!("{}/{}", plugin.text, action.name);
+        for misfit in fit::misfits(&action.input, &shape, &what) {
+            let error = Diagnostic::error("workflow/input", self.file, misfit.span, misfit.message);
+            self.diagnostics.push(Diagnostic {
+                help: misfit.help,
+                ..error
+            });
+        }
+    }
+
+    fn report(&mut self, code: &'static str, at: &Name, message: String, help: Option<String>) {
+        let error = Diagnostic::error(code, self.file, at.span, message);
+        self.diagnostics.push(Diagnostic { help, ..error });
+    }
+}
+
+impl StepFacts {
+    /// What later steps can know of a step.
+    pub(super) fn of(step: &Step<'_>, found: Found<'_>) -> Self {
+        let one = found
+            .action
+            .map_or(Type::Any, |action| Type::of_schema(&action.output));
+        let output = match &step.for_each {
+            None => one,
+            // An item that was left out or failed leaves null.
+            Some(_) if step.condition.is_some() || step.continue_on_error => Type::list(Type::Any),
+            Some(_) => Type::list(one),
+        };
+        let mut needs = BTreeSet::new();
+        let optional = [&step.condition, &step.for_each, &step.act_as]
+            .into_iter()
+            .flatten();
+        for content in optional.chain([&step.with]) {
+            content.each_expression(&mut |expression| named_steps(expression.ast(), &mut needs));
+        }
+        Self {
+            id: step.id.text.clone(),
+            output,
+            may_fail: step.continue_on_error,
+            needs,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Workflows in their checked form: every key known, every value of its type, every expression
+//! parsed; not yet held against plugins and connections.
+
+mod content;
+mod read;
+mod step;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub(crate) use content::{Content, Form, Placed, TextPart};
+pub(crate) use read::{CODES, read};
+
+use crate::yaml::Name;
+use crate::{InputSpec, Retry, Span};
+
+/// A workflow as it is written.
+pub(crate) struct Workflow<'n> {
+    pub(crate) name: Name,
+    pub(crate) inputs: BTreeMap<String, InputSpec>,
+    /// Plugin to connection.
+    pub(crate) connections: Vec<(Name, Name)>,
+    pub(crate) steps: Vec<Step<'n>>,
+    pub(crate) outputs: Vec<(Name, Content<'n>)>,
+}
+
+/// A step as it is written.
+pub(crate) struct Step<'n> {
+    /// As written, or made up where the step has none.
+    pub(crate) id: Name,
+    /// Plugin and action; `None` where it cannot be read.
+    pub(crate) uses: Option<(Name, Name)>,
+    /// An object.
+    pub(crate) with: Content<'n>,
+    pub(crate) connection: Option<Name>,
+    pub(crate) act_as: Option<Content<'n>>,
+    pub(crate) condition: Option<Content<'n>>,
+    pub(crate) for_each: Option<Content<'n>>,
+    pub(crate) max_parallel: u32,
+    pub(crate) timeout: Duration,
+    pub(crate) retry: Retry,
+    pub(crate) continue_on_error: bool,
+    /// Where the step itself is pointed at: its `uses`, or its start.
+    pub(crate) span: Span,
+}

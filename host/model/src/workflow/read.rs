@@ -1,0 +1,283 @@
+//! A workflow's file, top level.
+
+use std::collections::BTreeMap;
+
+use super::content::{content, object};
+use super::{Content, Form, Workflow, step};
+use crate::expression::Language;
+use crate::inputs::described;
+use crate::reader::{Codes, Reader, name_problem};
+use crate::yaml::{Entry, Kind, Name, Node};
+use crate::{InputSpec, InputType};
+
+pub(crate) const CODES: Codes = Codes {
+    unknown_key: "workflow/unknown-key",
+    missing_key: "workflow/missing-key",
+    wrong_type: "workflow/wrong-type",
+    value: "workflow/value",
+    unsupported: "workflow/unsupported",
+};
+
+const KEYS: [&str; 7] = [
+    "workflow",
+    "description",
+    "on",
+    "inputs",
+    "connections",
+    "steps",
+    "outputs",
+];
+const UNSUPPORTED: [&str; 3] = ["on-error", "on-sign-in-needed", "concurrency"];
+/// The longest name of a workflow, in characters.
+const LONGEST_NAME: usize = 128;
+const INPUT_KEYS: [&str; 4] = ["type", "description", "required", "default"];
+
+/// Reads a workflow. `None` where it is no mapping at all; the reader has the problems.
+pub(crate) fn read<'n>(
+    reader: &mut Reader<'_>,
+    language: &Language,
+    root: &'n Node,
+) -> Option<Workflow<'n>> {
+    reader.codes = CODES;
+    if !matches!(root.kind, Kind::Map(_)) {
+        reader.wrong_type(root, "a workflow", "a mapping");
+        return None;
+    }
+    let fields = reader.fields(root, "a workflow", &KEYS, &UNSUPPORTED);
+    let name = match fields.get("workflow") {
+        Some(node) => workflow_name(reader, node),
+        None => {
+            reader.missing(crate::Span::at(root.span.start), "a workflow", "workflow");
+            None
+        }
+    };
+    if let Some(node) = fields.get("description") {
+        reader.text(node, "`description`");
+    }
+    if let Some(node) = fields.get("on") {
+        triggers(reader, node);
+    }
+    let inputs = fields
+        .get("inputs")
+        .map(|node| inputs(reader, node))
+        .unwrap_or_default();
+    let connections = fields
+        .get("connections")
+        .map(|node| connections(reader, node));
+    let steps = match fields.get("steps") {
+        Some(node) => step::steps(reader, language, node),
+        None => {
+            reader.missing(crate::Span::at(root.span.start), "a workflow", "steps");
+            Vec::new()
+        }
+    };
+    let outputs = match fields.get("outputs") {
+        Some(node) => {
+            let entries = reader.entries(node, "`outputs`");
+            object(reader, language, entries, false)
+        }
+        None => Vec::new(),
+    };
+    Some(Workflow {
+        name: name.unwrap_or(Name {
+            text: String::new(),
+            span: root.span,
+        }),
+        inputs,
+        connections: connections.unwrap_or_default(),
+        steps,
+        outputs,
+    })
+}
+
+fn workflow_name(reader: &mut Reader<'_>, node: &Node) -> Option<Name> {
+    let name = reader.text(node, "`workflow`")?;
+    if name.text.chars().count() > LONGEST_NAME || name.text.contains(char::is_control) {
+        let help = format!("a name is one line of at most {LONGEST_NAME} characters");
+        reader.invalid(name.span, "this cannot be a workflow's name", &help);
+    }
+    Some(name)
+}
+
+/// `on`: a trigger's name, a list of names, or a mapping from names to settings.
+fn triggers(reader: &mut Reader<'_>, node: &Node) {
+    match &node.kind {
+        Kind::String(name) => {
+            trigger(
+                reader,
+                &Name {
+                    text: name.clone(),
+                    span: node.span,
+                },
+                None,
+            );
+        }
+        Kind::List(_) => {
+            for name in reader.texts(node, "`on`") {
+                trigger(reader, &name, None);
+            }
+        }
+        Kind::Map(entries) => {
+            for Entry { key, value } in entries {
+                trigger(reader, key, Some(value));
+            }
+        }
+        _ => reader.wrong_type(node, "`on`", "a trigger, or a mapping of triggers"),
+    }
+}
+
+fn trigger(reader: &mut Reader<'_>, name: &Name, settings: Option<&Node>) {
+    match name.text.as_str() {
+        "manual" => {
+            if let Some(node) = settings.filter(|node| node.kind != Kind::Null) {
+                reader.fields(node, "`manual`", &[], &[]);
+            }
+        }
+        "webhook" | "schedule" | "source" => {
+            let message = format!(
+                "the trigger `{}` is not supported by this version of Docket",
+                name.text
+            );
+            let help = "start the workflow with `docket run`, by `on: manual`";
+            reader.push(
+                reader
+                    .error(CODES.unsupported, name.span, message)
+                    .with_help(help),
+            );
+        }
+        other => {
+            let message = format!("there is no trigger `{other}`");
+            let error = reader.error(CODES.unknown_key, name.span, message);
+            reader.push(error.with_nearest(other, ["manual", "webhook", "schedule", "source"]));
+        }
+    }
+}
+
+fn inputs(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, InputSpec> {
+    let mut inputs = BTreeMap::new();
+    for Entry { key, value } in reader.entries(node, "`inputs`") {
+        if let Some(problem) = name_problem(&key.text) {
+            let message = format!("`{}` cannot be an input's name", key.text);
+            reader.invalid(key.span, message, problem);
+        }
+        inputs.insert(key.text.clone(), input(reader, &key.text, value));
+    }
+    inputs
+}
+
+fn input(reader: &mut Reader<'_>, name: &str, node: &Node) -> InputSpec {
+    let mut spec = InputSpec {
+        kind: InputType::String,
+        description: None,
+        required: false,
+        default: None,
+    };
+    match &node.kind {
+        Kind::String(text) => {
+            let name = Name {
+                text: text.clone(),
+                span: node.span,
+            };
+            spec.kind = input_type(reader, &name);
+            return spec;
+        }
+        Kind::Null => return spec,
+        _ => {}
+    }
+    let fields = reader.fields(node, &format!("the input `{name}`"), &INPUT_KEYS, &[]);
+    if let Some(kind) = fields
+        .get("type")
+        .and_then(|node| reader.text(node, "`type`"))
+    {
+        spec.kind = input_type(reader, &kind);
+    }
+    let description = fields.get("description");
+    spec.description = description
+        .and_then(|node| reader.text(node, "`description`"))
+        .map(|description| description.text);
+    if let Some(required) = fields
+        .get("required")
+        .and_then(|n| reader.boolean(n, "`required`"))
+    {
+        spec.required = required;
+    }
+    if let Some(entry) = fields.entry("default") {
+        default(reader, name, &mut spec, entry);
+    }
+    spec
+}
+
+fn input_type(reader: &mut Reader<'_>, name: &Name) -> InputType {
+    const TYPES: [(&str, InputType); 7] = [
+        ("string", InputType::String),
+        ("number", InputType::Number),
+        ("integer", InputType::Integer),
+        ("boolean", InputType::Boolean),
+        ("document", InputType::Document),
+        ("list", InputType::List),
+        ("object", InputType::Object),
+    ];
+    if let Some((_, kind)) = TYPES.iter().find(|(word, _)| *word == name.text) {
+        return *kind;
+    }
+    let message = format!("there is no type `{}`", name.text);
+    let error = reader.error(CODES.value, name.span, message);
+    reader.push(error.with_nearest(&name.text, TYPES.iter().map(|(word, _)| *word)));
+    InputType::String
+}
+
+fn default(reader: &mut Reader<'_>, name: &str, spec: &mut InputSpec, entry: &Entry) {
+    let node = &entry.value;
+    let value = node.to_json();
+    if value.to_string().contains("${{") {
+        let help = "a default is plain data; compute what you need where you use the input";
+        let message = format!("the default of `{name}` has an expression");
+        reader.invalid(node.span, message, help);
+        return;
+    }
+    if spec.required {
+        let message = format!("the input `{name}` is required, so that its default is never used");
+        reader.invalid(entry.key.span, message, "remove `required` or `default`");
+    }
+    if spec.kind.admits(&value) {
+        spec.default = Some(value);
+    } else if !value.is_null() {
+        let (wanted, found) = (spec.kind.with_article(), described(&value));
+        let message = format!("the default of `{name}` must be {wanted}, not {found}");
+        reader.push(reader.error(CODES.wrong_type, node.span, message));
+    }
+}
+
+fn connections(reader: &mut Reader<'_>, node: &Node) -> Vec<(Name, Name)> {
+    let mut connections = Vec::new();
+    for Entry { key, value } in reader.entries(node, "`connections`") {
+        if let Some(name) = reader.text(value, &format!("the connection for `{}`", key.text)) {
+            connections.push((key.clone(), name));
+        }
+    }
+    connections
+}
+
+/// A value that is one whole expression, or a literal of the right kind.
+pub(super) fn expression<'n>(
+    reader: &mut Reader<'_>,
+    language: &Language,
+    node: &'n Node,
+    what: &str,
+) -> Content<'n> {
+    let read = content(reader, language, node, false);
+    let is_bare_text = match &read.form {
+        Form::Scalar(value) => value.is_string(),
+        Form::Text(_) => true,
+        _ => false,
+    };
+    if is_bare_text {
+        let message = format!("{what} must be one whole expression");
+        reader.invalid(node.span, message, "put all of it in ${{ … }}");
+        return Content {
+            form: Form::Broken,
+            span: node.span,
+        };
+    }
+    read
+}

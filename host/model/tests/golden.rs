@@ -1,0 +1,99 @@
+//! Golden files: `tests/ui/NAME.yaml` is checked, and what comes out must be `NAME.err`, or
+//! `NAME.plan.json` where nothing is wrong with it. Files that begin with `project-` are project
+//! files. `UPDATE=1 cargo test -p docket-model` writes what comes out.
+
+mod fixtures;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use docket_model::{SourceFile, parse_project, validate};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui")
+}
+
+/// What is expected of a file: the ending of the golden file, and its content.
+fn check(path: &Path) -> (&'static str, String) {
+    let text = fs::read_to_string(path).expect("a readable file");
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .expect("a name");
+    let file = SourceFile::new(name, text);
+    if name.starts_with("project-") {
+        let (project, diagnostics) = parse_project(&file);
+        assert_eq!(project.is_some(), !diagnostics.has_errors(), "{name}");
+        return match project {
+            Some(project) => ("ok", format!("{project:#?}\n")),
+            None => ("err", format!("{diagnostics}\n")),
+        };
+    }
+    let templates = |template: &str| {
+        fs::read_to_string(folder().join(template)).map_err(|_| "there is no such file".to_owned())
+    };
+    let (plan, diagnostics) = validate(&file, &fixtures::catalog(), &templates);
+    assert_eq!(plan.is_some(), !diagnostics.has_errors(), "{name}");
+    match plan {
+        Some(plan) => {
+            let mut json = serde_json::to_value(&plan).expect("a plan has a stored form");
+            json["source"] = "the file's digest".into();
+            json["templates"] = plan.templates.keys().cloned().collect::<Vec<_>>().into();
+            ("plan.json", format!("{json:#}\n"))
+        }
+        None => ("err", format!("{diagnostics}\n")),
+    }
+}
+
+#[test]
+fn every_file_gives_what_its_golden_file_says() {
+    let update = std::env::var_os("UPDATE").is_some();
+    let files: BTreeSet<PathBuf> = fs::read_dir(folder())
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.is_file())
+        .collect();
+    let mut golden = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for path in files
+        .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+    {
+        let (ending, found) = check(path);
+        let expected = path.with_extension(ending);
+        if update {
+            fs::write(&expected, &found).expect("a writable file");
+        } else if fs::read_to_string(&expected).unwrap_or_default() != found {
+            wrong.push(format!("{} should be:\n{found}", expected.display()));
+        }
+        golden.insert(expected);
+    }
+    let is_orphan = |path: &&PathBuf| {
+        path.extension().is_some_and(|ending| ending != "yaml") && !golden.contains(*path)
+    };
+    let orphans: Vec<_> = files.iter().filter(is_orphan).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(
+        update || orphans.is_empty(),
+        "nothing gives these any more: {orphans:?}"
+    );
+    assert!(golden.len() > 30, "the folder is not walked");
+}
+
+#[test]
+fn a_plan_is_the_same_bytes_each_time_and_reads_back() {
+    let text = fs::read_to_string(folder().join("good-everything.yaml")).expect("the file");
+    let templates = |path: &str| fs::read_to_string(folder().join(path)).map_err(|e| e.to_string());
+    let file = SourceFile::new("good-everything.yaml", text);
+    let plan = validate(&file, &fixtures::catalog(), &templates)
+        .0
+        .expect("a plan");
+    let again = validate(&file, &fixtures::catalog(), &templates)
+        .0
+        .expect("a plan");
+    assert_eq!(plan.to_json().unwrap(), again.to_json().unwrap());
+    let read: docket_model::Plan = serde_json::from_slice(&plan.to_json().unwrap()).unwrap();
+    assert_eq!(read, plan);
+    assert_eq!(read.digest().unwrap(), plan.digest().unwrap());
+}
