@@ -46,9 +46,16 @@ fn log_to_stderr(verbose: u8) {
     let default = match verbose {
         0 => "warn",
         1 => "info",
-        _ => "debug,hyper=info,rustls=info,cranelift=info,wasmtime=info",
+        _ => "debug,rustls=info,cranelift=info,wasmtime=info",
     };
-    let filter = EnvFilter::try_from_env("DOCKET_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let mut filter =
+        EnvFilter::try_from_env("DOCKET_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    // Below info these print URLs, and an upload URL is a secret. Whatever was asked for, they stay.
+    for target in ["h2", "hyper", "hyper_util", "reqwest"] {
+        if let Ok(directive) = format!("{target}=info").parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

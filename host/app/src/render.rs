@@ -1,6 +1,6 @@
 //! Everything that the binary prints about what went wrong, in one place.
 
-use docket_model::Diagnostics;
+use docket_model::{Diagnostic, Diagnostics};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde_json::{Value, json};
 
@@ -46,10 +46,47 @@ pub(crate) fn diagnostics(found: &Diagnostics) {
     for problem in found.iter() {
         let mut text = String::new();
         // Without the picture there is still the line.
-        if handler.render_report(&mut text, problem).is_err() {
+        if handler
+            .render_report(&mut text, &Pictured(problem))
+            .is_err()
+        {
             text = problem.to_string();
         }
         eprintln!("{text}");
+    }
+}
+
+/// A problem whose place and help the picture shows, so that its headline need not.
+#[derive(Debug)]
+struct Pictured<'d>(&'d Diagnostic);
+
+impl std::fmt::Display for Pictured<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Pictured<'_> {}
+
+impl miette::Diagnostic for Pictured<'_> {
+    fn code<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        self.0.code()
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        miette::Diagnostic::severity(self.0)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        self.0.help()
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        self.0.source_code()
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
+        miette::Diagnostic::labels(self.0)
     }
 }
 

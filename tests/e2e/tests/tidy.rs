@@ -130,9 +130,12 @@ fn every_file_says_what_it_is_for() {
 #[test]
 fn no_file_holds_two_ideas() {
     for path in all_sources() {
-        let lines = fs::read_to_string(&path).expect("a source").lines().count();
+        let text = fs::read_to_string(&path).expect("a source");
+        let lines = text.lines().count();
+        // A file may be longer that says why it is one idea all the same.
+        let has_reason = text.contains("//! Long because ");
         assert!(
-            lines <= 600,
+            lines <= 600 || has_reason,
             "{} has {lines} lines: look for its second idea",
             path.display()
         );

@@ -20,7 +20,7 @@ h1{font-size:1.4rem;margin:.2rem 0 1rem}h2{font-size:1rem;margin:1.6rem 0 .5rem;
 ul.mail{list-style:none;padding:0;margin:0;background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:hidden}ul.mail li+li{border-top:1px solid var(--line)}
 ul.mail a{display:grid;grid-template-columns:minmax(8rem,15rem) 1fr auto;gap:1rem;padding:.65rem 1rem;color:inherit;text-decoration:none}ul.mail a:hover,ul.mail a:focus-visible{background:var(--hover)}
 ul.mail .unread{font-weight:600}.who,.what{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}@media(max-width:40rem){ul.mail a{grid-template-columns:1fr;gap:.1rem}}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:0 0 1rem}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
+dl{display:grid;grid-template-columns:fit-content(16rem) 1fr;overflow-wrap:anywhere;gap:.2rem 1rem;margin:0 0 1rem}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 .chips{display:flex;flex-wrap:wrap;gap:.5rem;margin:.6rem 0}.chip{background:var(--chip);border-radius:999px;padding:.2rem .8rem;text-decoration:none;color:inherit}
 iframe{width:100%;height:28rem;border:1px solid var(--line);border-radius:10px;background:#fff}.tag{background:var(--chip);border-radius:4px;padding:0 .4rem;font-size:.8rem}";
 
