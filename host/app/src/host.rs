@@ -40,7 +40,7 @@ impl Host {
     /// Opens the project's data folder and loads its plugins.
     pub(crate) async fn open(project: Project, global: &Global) -> Result<Self> {
         let data = project.data.clone();
-        std::fs::create_dir_all(&data).map_err(|error| {
+        make_private(&data).map_err(|error| {
             Failed::new(
                 Exit::Storage,
                 format!("the data folder {}: {error}", data.display()),
@@ -164,6 +164,15 @@ impl Host {
         let id = format!("{}-{tail}", self.clock.now().strftime("%Y%m%d-%H%M%S"));
         Ok(id.parse()?)
     }
+}
+
+/// Makes a folder that its owner alone may look into: journals hold addresses and mail.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
 /// A sandbox over a data folder.

@@ -1,18 +1,28 @@
 //! Everything that the binary prints about what went wrong, in one place.
 
+use std::io::Write as _;
+
 use docket_model::{Diagnostic, Diagnostics};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failed};
 
-/// Prints a result to standard output.
-#[allow(
-    clippy::print_stdout,
-    reason = "the one place where results are printed"
-)]
+/// Writes a line for people to standard error, as `eprintln!` does, but never panics: whoever reads
+/// may have gone away, and that is no reason to stop a run.
+macro_rules! note {
+    ($($text:tt)*) => { $crate::render::to_stderr(format_args!($($text)*)) };
+}
+pub(crate) use note;
+
+/// Where [`note!`] goes.
+pub(crate) fn to_stderr(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Prints a result to standard output. A reader that went away, as `head` does, is no error.
 pub(crate) fn line(text: &str) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
 /// Prints an error for people to standard error and, when asked, one for machines to standard
@@ -21,9 +31,9 @@ pub(crate) fn error(error: &anyhow::Error, as_json: bool) -> Exit {
     let failed = error.downcast_ref::<Failed>();
     let exit = failed.map_or(Exit::Fault, |failed| failed.exit);
     let help = failed.and_then(|failed| failed.help.as_deref());
-    eprintln!("error: {error:#}");
+    note!("error: {error:#}");
     if let Some(help) = help {
-        eprintln!("  help: {help}");
+        note!("  help: {help}");
     }
     if as_json {
         line(
@@ -52,7 +62,7 @@ pub(crate) fn diagnostics(found: &Diagnostics) {
         {
             text = problem.to_string();
         }
-        eprintln!("{text}");
+        note!("{text}");
     }
 }
 

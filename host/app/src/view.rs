@@ -11,6 +11,8 @@ use docket_model::{Event, EventKind, Plan, RunId, RunResult, StepPath, StepResul
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
+use crate::render::note;
+
 /// A view of one run.
 pub(crate) struct RunView {
     lines: MultiProgress,
@@ -59,7 +61,7 @@ impl RunView {
             // A terminal that went away is no reason to stop a run.
             let _ = self.lines.println(text);
         } else {
-            eprintln!("{text}");
+            note!("{text}");
         }
     }
 

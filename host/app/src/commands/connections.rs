@@ -14,7 +14,7 @@ use crate::cli::{ConnectionsCommand, Global};
 use crate::exit::{Exit, Failed};
 use crate::host::Host;
 use crate::project::Project;
-use crate::render;
+use crate::render::{self, note};
 
 pub(crate) async fn run(global: &Global, command: ConnectionsCommand) -> Result<Exit> {
     let host = Host::open(Project::load(global)?, global).await?;
@@ -26,7 +26,7 @@ pub(crate) async fn run(global: &Global, command: ConnectionsCommand) -> Result<
                 })?,
                 None => {
                     show_registration(&host, &name)?;
-                    eprintln!("the client secret, then Enter:");
+                    note!("the client secret, then Enter:");
                     let mut text = String::new();
                     std::io::stdin().take(64 << 10).read_to_string(&mut text)?;
                     text
@@ -36,12 +36,12 @@ pub(crate) async fn run(global: &Global, command: ConnectionsCommand) -> Result<
             host.connections
                 .set_client_secret(&name, &secret)
                 .map_err(refused)?;
-            eprintln!("stored; next: docket connections authorize {name}");
+            note!("stored; next: docket connections authorize {name}");
             Ok(Exit::Success)
         }
         ConnectionsCommand::Authorize { name, no_browser } => {
             let signed_in = sign_in(&host, &name, |link| async move {
-                eprintln!("sign in here:\n\n  {link}\n");
+                note!("sign in here:\n\n  {link}\n");
                 if !no_browser {
                     open_browser(&link);
                 }
@@ -49,9 +49,9 @@ pub(crate) async fn run(global: &Global, command: ConnectionsCommand) -> Result<
             })
             .await?;
             let account = &signed_in.principal.account;
-            eprintln!("{name} is signed in as {account}");
+            note!("{name} is signed in as {account}");
             for scope in &signed_in.missing {
-                eprintln!("warning: the scope {scope} was not granted");
+                note!("warning: the scope {scope} was not granted");
             }
             if global.json {
                 let SignedIn {
@@ -134,15 +134,15 @@ fn show_registration(host: &Host, name: &str) -> Result<()> {
         account,
         ..
     } = spec;
-    eprintln!("In the Entra admin center > App registrations, in the directory {tenant}:");
-    eprintln!("  Application (client) ID   {client_id}");
-    eprintln!("  Redirect URI (Web)        http://localhost/callback");
-    eprintln!(
+    note!("In the Entra admin center > App registrations, in the directory {tenant}:");
+    note!("  Application (client) ID   {client_id}");
+    note!("  Redirect URI (Web)        http://localhost/callback");
+    note!(
         "  Delegated permissions     {}",
         host.scopes(name).join(" ")
     );
-    eprintln!("  Certificates & secrets    a new client secret; its value is asked for now");
-    eprintln!("The account {account} signs in afterwards.");
+    note!("  Certificates & secrets    a new client secret; its value is asked for now");
+    note!("The account {account} signs in afterwards.");
     Ok(())
 }
 

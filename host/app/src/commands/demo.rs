@@ -14,7 +14,7 @@ use crate::commands::{connections, run, tenant};
 use crate::exit::{Exit, Failed};
 use crate::host::Host;
 use crate::project::Project;
-use crate::render;
+use crate::render::{self, note};
 
 const CONNECTION: &str = "contoso";
 
@@ -28,7 +28,7 @@ pub(crate) async fn run(global: &Global, arguments: &DemoArgs) -> Result<Exit> {
         )
     })?;
     let tenant = tenant::start().await?;
-    eprintln!("a simulated tenant, contoso.example: {}", tenant.plain());
+    note!("a simulated tenant, contoso.example: {}", tenant.plain());
     tenant::write_project(
         &tenant,
         &project_folder,
@@ -56,7 +56,7 @@ pub(crate) async fn run(global: &Global, arguments: &DemoArgs) -> Result<Exit> {
         ),
         ("import-invoices.yaml", Vec::new()),
     ] {
-        eprintln!();
+        note!("");
         let file = project_folder.join(file);
         let done = run::workflow(&host, &file, None, &inputs, None).await?;
         let state = match &done.result {
@@ -73,7 +73,7 @@ pub(crate) async fn run(global: &Global, arguments: &DemoArgs) -> Result<Exit> {
     let seen = Seen::ask(&tenant).await?;
     seen.show();
     if arguments.keep {
-        eprintln!("\nthe mailboxes are at {} until Ctrl-C", tenant.plain());
+        note!("\nthe mailboxes are at {} until Ctrl-C", tenant.plain());
         tokio::signal::ctrl_c().await?;
     }
     if global.json {
@@ -99,7 +99,7 @@ async fn sign_in(host: &Host, tenant: &Tenant) -> Result<()> {
         Ok(())
     })
     .await?;
-    eprintln!(
+    note!(
         "signed in as {} by authorization code with PKCE",
         signed_in.principal.account
     );
@@ -157,28 +157,29 @@ impl Seen {
     }
 
     fn show(&self) {
-        eprintln!("\nIn the tenant");
+        note!("\nIn the tenant");
         for mail in &self.sent {
             let text = |name: &str| mail[name].as_str().unwrap_or_default().to_owned();
-            eprintln!(
+            note!(
                 "  {} / {}: {}",
                 text("mailbox"),
                 text("folder"),
                 text("subject")
             );
             let to: Vec<_> = strings(&mail["to"]);
-            eprintln!("      to {}", to.join(", "));
+            note!("      to {}", to.join(", "));
             for file in mail["attachments"].as_array().into_iter().flatten() {
-                eprintln!(
+                note!(
                     "      with {} ({})",
                     file["name"].as_str().unwrap_or_default(),
                     render::bytes(file["size"].as_u64().unwrap_or_default())
                 );
             }
         }
-        eprintln!(
+        note!(
             "  {} replies in Drafts, {} invoices in Processed",
-            self.drafts, self.moved
+            self.drafts,
+            self.moved
         );
     }
 }

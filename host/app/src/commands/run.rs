@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failed};
 use crate::host::Host;
 use crate::inputs;
 use crate::project::Project;
-use crate::render;
+use crate::render::{self, note};
 use crate::view::RunView;
 
 /// A run that was driven as far as it went.
@@ -82,7 +82,7 @@ pub(crate) async fn drive(host: &Host, id: &RunId) -> Result<Done> {
 }
 
 async fn drive_plan(host: &Host, id: &RunId, plan: &Plan) -> Result<Done> {
-    eprintln!("{}  run {id}", plan.workflow);
+    note!("{}  run {id}", plan.workflow);
     let park = CancellationToken::new();
     let driven = host
         .engine
@@ -91,7 +91,7 @@ async fn drive_plan(host: &Host, id: &RunId, plan: &Plan) -> Result<Done> {
     let result = tokio::select! {
         result = &mut driven => result,
         _ = tokio::signal::ctrl_c() => {
-            eprintln!("ending what is under way …");
+            note!("ending what is under way …");
             park.cancel();
             driven.await
         }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cli::{Global, TenantArgs};
 use crate::exit::Exit;
-use crate::render;
+use crate::render::{self, note};
 
 /// The account that projects made for the tenant sign in with.
 pub(crate) const SERVICE_ACCOUNT: &str = "svc-docket@contoso.example";
@@ -108,7 +108,7 @@ pub(crate) async fn run(global: &Global, arguments: &TenantArgs) -> Result<Exit>
         render::line(&format!("Client secret  {secret}"));
         render::line(&format!("Account        {SERVICE_ACCOUNT}"));
     }
-    eprintln!("Ctrl-C ends the tenant; its mail goes with it.");
+    note!("Ctrl-C ends the tenant; its mail goes with it.");
     tokio::signal::ctrl_c().await?;
     tenant.shutdown().await;
     Ok(Exit::Success)

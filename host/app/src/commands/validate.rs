@@ -9,7 +9,7 @@ use crate::cli::{Global, ValidateArgs};
 use crate::exit::Exit;
 use crate::host::Host;
 use crate::project::{Project, read_source};
-use crate::render;
+use crate::render::{self, note};
 
 pub(crate) async fn run(global: &Global, arguments: &ValidateArgs) -> Result<Exit> {
     let host = Host::open(Project::load(global)?, global).await?;
@@ -34,7 +34,7 @@ pub(crate) async fn run(global: &Global, arguments: &ValidateArgs) -> Result<Exi
     if global.json {
         render::line(&json!({"files": all}).to_string());
     } else {
-        eprintln!("{} checked, {bad} with problems", files.len());
+        note!("{} checked, {bad} with problems", files.len());
     }
     Ok(if bad == 0 {
         Exit::Success
