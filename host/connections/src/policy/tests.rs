@@ -1,3 +1,5 @@
+//! Tries the policy: what it lets through, what it refuses, and the remedy that it names.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tries the fold: the next step for each state, and journals that cannot be.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

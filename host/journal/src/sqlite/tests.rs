@@ -1,3 +1,5 @@
+//! Tries what only the inside of the journal in SQLite can: full disks, damage, two owners.
+
 use jiff::Timestamp;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tries the types that expressions get, and the mistakes that are found in them.
+
 use super::*;
 use crate::expression::Language;
 use serde_json::json;
