@@ -15,6 +15,9 @@ const FUEL: u64 = 10_000_000;
 /// The longest text that a template may become, in bytes.
 pub const MAX_RENDERED_BYTES: usize = 16 << 20;
 
+/// The longest `{{ … }}` or `{% … %}`, in bytes.
+const LONGEST_TAG: usize = 2048;
+
 /// Templates by name.
 #[derive(Debug)]
 pub(crate) struct Bodies(Environment<'static>);
@@ -53,17 +56,7 @@ impl Bodies {
     /// # Errors
     /// What is wrong with its syntax.
     pub(crate) fn add(&mut self, name: &str, text: &str) -> Result<(), BodyError> {
-        if let Some((range, tag)) = tag_for_others(text) {
-            let line = text
-                .get(..range.start)
-                .map(|before| before.matches('\n').count() + 1);
-            let message = format!("`{tag}` is not supported: a body template stands alone");
-            return Err(BodyError {
-                message,
-                line,
-                range: Some(range),
-            });
-        }
+        check_tags(text)?;
         self.0
             .add_template_owned(name.to_owned(), text.to_owned())
             .map_err(|error| BodyError::new(&error))
@@ -105,33 +98,82 @@ impl Bodies {
     }
 }
 
-/// The first tag that reaches for another template. Without a loader minijinja would find out only
-/// when it renders, and its feature `multi_template` cannot be left out beside `fuel`.
-fn tag_for_others(text: &str) -> Option<(std::ops::Range<usize>, &str)> {
+/// Refuses tags that reach for other templates, which without a loader minijinja would notice only
+/// when it renders (its feature `multi_template` cannot be left out beside `fuel`), and tags whose
+/// chains of operators would use up the stack.
+fn check_tags(text: &str) -> Result<(), BodyError> {
+    let bytes = text.as_bytes();
     let mut at = 0;
-    loop {
-        let rest = text.get(at..)?;
-        let open = at + rest.find("{%").into_iter().chain(rest.find("{#")).min()?;
-        if text.get(open..)?.starts_with("{#") {
-            at = open + text.get(open..)?.find("#}")?;
+    while let Some(found) = text.get(at..).and_then(|rest| rest.find('{')) {
+        let open = at + found;
+        let close: &[u8] = match bytes.get(open + 1) {
+            Some(b'{') => b"}}",
+            Some(b'%') => b"%}",
+            Some(b'#') => b"#}",
+            _ => {
+                at = open + 1;
+                continue;
+            }
+        };
+        let end = end_of_tag(bytes, open + 2, close);
+        at = end;
+        if close == b"#}" {
             continue;
         }
+        let refused = |range: std::ops::Range<usize>, message: String| BodyError {
+            message,
+            line: text
+                .get(..range.start)
+                .map(|before| before.matches('\n').count() + 1),
+            range: Some(range),
+        };
+        if end - open > LONGEST_TAG {
+            let message = format!("the tag is longer than {LONGEST_TAG} bytes");
+            return Err(refused(open..open + 2, message));
+        }
         let inner = text
-            .get(open + 2..)?
-            .trim_start_matches(['-', '+'])
-            .trim_start();
-        let end = inner
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(inner.len());
-        let start = text.len() - inner.len();
-        match inner.get(..end)? {
-            tag @ ("include" | "extends" | "import" | "from" | "block") => {
-                return Some((start..start + end, tag));
+            .get(open + 2..end)
+            .unwrap_or("")
+            .trim_start_matches(['-', '+']);
+        let inner = inner.trim_start();
+        let name = inner
+            .split(|c: char| !c.is_ascii_alphabetic())
+            .next()
+            .unwrap_or("");
+        match name {
+            "include" | "extends" | "import" | "from" | "block" if close == b"%}" => {
+                let start = end - inner.len();
+                let message = format!("`{name}` is not supported: a body template stands alone");
+                return Err(refused(start..start + name.len(), message));
             }
-            "raw" => at = start + inner.find("endraw")?,
-            _ => at = start + end,
+            "raw" if close == b"%}" => {
+                let rest = text.get(end..).unwrap_or("");
+                at = end + rest.find("endraw").unwrap_or(rest.len());
+            }
+            _ => {}
         }
     }
+    Ok(())
+}
+
+/// The byte after a tag's closing sign, which does not count inside a string; the end of the text
+/// where there is none.
+fn end_of_tag(bytes: &[u8], start: usize, close: &[u8]) -> usize {
+    let mut quote = None;
+    let mut at = start;
+    while let Some(byte) = bytes.get(at) {
+        match (quote, byte) {
+            (Some(_), b'\\') => at += 1,
+            (Some(open), byte) if open == byte => quote = None,
+            (None, b'"' | b'\'') if close != b"#}" => quote = Some(byte),
+            (None, _) if bytes.get(at..).is_some_and(|rest| rest.starts_with(close)) => {
+                return at + close.len();
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    bytes.len()
 }
 
 impl BodyError {
@@ -244,6 +286,36 @@ mod tests {
         let long = json!({"text": "x".repeat(1 << 20)});
         let doubled = "{% for a in range(99) %}{{ text }}{% endfor %}";
         check("a.txt", doubled, &long, Err("longer than 16777216 bytes"));
+    }
+
+    #[test]
+    fn deep_templates_fit_the_stack_of_a_worker_thread() {
+        let run = || {
+            for n in [10, 100, 680, 1000, 10_000] {
+                for text in [
+                    format!("{{{{ {}1{} }}}}", "(".repeat(n), ")".repeat(n)),
+                    format!("{{{{ {}1{} }}}}", "[".repeat(n), "]".repeat(n)),
+                    format!("{{{{ 1{} }}}}", "+1".repeat(n)),
+                    format!("{{{{ {}1 }}}}", "not ".repeat(n)),
+                    format!("{{{{ name{} }}}}", "|upper".repeat(n)),
+                    format!("{{{{ name{} }}}}", "[0]".repeat(n)),
+                    format!("{}{}", "{% if true %}".repeat(n), "{% endif %}".repeat(n)),
+                ] {
+                    let rendered = render("a.html", &text, &json!({"name": "x"}));
+                    assert!(n > 10 || rendered.is_ok() || text.contains("[0]"), "{text}");
+                    let mut bodies = Bodies::new();
+                    if bodies.add("a", &text).is_ok() {
+                        bodies.variables("a");
+                    }
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .stack_size(1400 << 10)
+            .spawn(run)
+            .unwrap()
+            .join()
+            .unwrap();
     }
 
     #[test]

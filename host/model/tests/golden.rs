@@ -97,3 +97,110 @@ fn a_plan_is_the_same_bytes_each_time_and_reads_back() {
     assert_eq!(read, plan);
     assert_eq!(read.digest().unwrap(), plan.digest().unwrap());
 }
+
+/// Pieces of workflows, right and wrong, in any order: whatever comes out, nothing panics, and there
+/// is a plan exactly when there is no error.
+mod any_workflow {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn value() -> impl Strategy<Value = String> {
+        prop::sample::select(vec![
+            "x",
+            "5",
+            "true",
+            "~",
+            "[]",
+            "{}",
+            "[a, 1]",
+            "{a: 1}",
+            "'${{ inputs.a }}'",
+            "30s",
+            "'${{ steps.a.output.messages }}'",
+            "'${{ steps.b.output }}'",
+            "'${{ item.x + 1 }}'",
+            "exchange/send",
+            "exchange/move",
+            "graph-import/messages",
+            "pdf/merge",
+            "contoso",
+            "{to: x@y, subject: s, text: t}",
+            "{template: templates/good.html, data: {name: x}}",
+            "{to: '${{ 1 }}', html: {template: templates/broken.html}}",
+            "'${{ '",
+            "'${{ }}'",
+            "{message: '${{ {\"id\": \"a\"} }}', folder: 'a${{ [1] }}'}",
+            "&x a",
+            "*x",
+            "!t a",
+        ])
+        .prop_map(str::to_owned)
+    }
+
+    fn entries(
+        keys: &'static [&'static str],
+    ) -> impl Strategy<Value = Vec<(&'static str, String)>> {
+        prop::collection::vec((prop::sample::select(keys), value()), 0..5)
+    }
+
+    proptest! {
+        #[test]
+        fn gives_a_plan_or_an_error(
+            top in entries(&["on", "inputs", "connections", "outputs", "steps", "x", "workflow"]),
+            steps in prop::collection::vec(
+                entries(&[
+                    "id", "uses", "with", "if", "for-each", "as", "connection", "timeout", "retry",
+                    "max-parallel", "continue-on-error", "y",
+                ]),
+                0..4,
+            ),
+        ) {
+            let mut text = "workflow: w\n".to_owned();
+            for (key, value) in top {
+                text += &format!("{key}: {value}\n");
+            }
+            text += "steps:\n";
+            for step in steps {
+                text += "  - name: n\n";
+                for (key, value) in step {
+                    text += &format!("    {key}: {value}\n");
+                }
+            }
+            let templates = |path: &str| {
+                fs::read_to_string(folder().join(path)).map_err(|error| error.to_string())
+            };
+            let file = SourceFile::new("w.yaml", text);
+            let (plan, diagnostics) = validate(&file, &fixtures::catalog(), &templates);
+            prop_assert_eq!(plan.is_some(), !diagnostics.has_errors());
+            for diagnostic in &diagnostics {
+                let span = diagnostic.span;
+                prop_assert!(diagnostic.file.text().get(span.start..span.end).is_some());
+            }
+            if let Some(plan) = plan {
+                docket_model::CompiledPlan::new(plan.into()).expect("a plan compiles");
+            }
+            let project = parse_project(&file);
+            prop_assert!(project.1.has_errors() != project.0.is_some());
+        }
+    }
+}
+
+#[test]
+fn a_missing_template_or_a_huge_one_is_a_diagnostic() {
+    let text = "workflow: w\nsteps:\n  - uses: exchange/send\n    connection: contoso\n    with: \
+                {to: a@b, subject: s, html: {template: t.html}}\n";
+    let file = SourceFile::new("w.yaml", text);
+    let huge = |_: &str| Ok("x".repeat(docket_model::MAX_SOURCE_BYTES + 1));
+    let (plan, diagnostics) = validate(&file, &fixtures::catalog(), &huge);
+    assert!(plan.is_none());
+    assert!(
+        diagnostics.to_string().contains("1048576 is the most"),
+        "{diagnostics}"
+    );
+    let huge = SourceFile::new("w.yaml", "#".repeat(docket_model::MAX_SOURCE_BYTES + 1));
+    let (_, diagnostics) = validate(&huge, &fixtures::catalog(), &|_| Err(String::new()));
+    assert!(
+        diagnostics.to_string().contains("error[yaml/too-large]"),
+        "{diagnostics}"
+    );
+}

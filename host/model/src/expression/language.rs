@@ -11,6 +11,7 @@ use cel::{Context, Env, ExecutionError, Value as CelValue, extensions};
 use serde_json::Value;
 
 use super::hyphens::{self, Rewritten};
+use super::placeholder::end_of_string;
 use super::{MAX_EXPRESSION_BYTES, MAX_LOOPS, MAX_NESTING, Scope, convert};
 use crate::{Position, SourceFile};
 
@@ -19,6 +20,11 @@ use crate::{Position, SourceFile};
 const EQUAL: &str = "@equal";
 const UNEQUAL: &str = "@unequal";
 const MEMBER: &str = "@member";
+
+/// How much stack parsing may take, in units of what an operator takes: 1 KB in a development build.
+const PARSER_DEPTH: usize = 400;
+/// How much of it an open bracket takes.
+const BRACKET: usize = 12;
 
 /// CEL with what Docket adds.
 pub(crate) struct Language(Arc<Env>);
@@ -71,23 +77,29 @@ impl Language {
                 "the expression is longer than {MAX_EXPRESSION_BYTES} bytes"
             )));
         }
+        let deep = || {
+            format!("the expression stands too deep in itself: {MAX_NESTING} levels are the most")
+        };
         if let Some(range) = too_deep(text) {
-            let message = format!("brackets stand in each other more than {MAX_NESTING} deep");
-            return Err(SyntaxError { message, range });
+            return Err(SyntaxError {
+                message: deep(),
+                range,
+            });
         }
         let rewritten = hyphens::rewrite(text);
         let parser = self.0.parser().enable_ident_escape_syntax(true);
-        let parser = parser
-            .max_recursion_depth(MAX_NESTING * 2)
-            .error_recovery_limit(1);
+        let parser = parser.max_recursion_depth(u16::MAX).error_recovery_limit(1);
         let (mut ast, places) = parser
             .parse_with_source_info(&rewritten.text)
             .map_err(|errors| syntax_error(text, &rewritten, &errors))?;
-        let loops = prepare(&mut ast).ok_or_else(|| whole("the expression is not CEL".into()))?;
-        if loops > MAX_LOOPS {
+        let depth = prepare(&mut ast).ok_or_else(|| whole("the expression is not CEL".into()))?;
+        if depth.nodes > MAX_NESTING {
+            return Err(whole(deep()));
+        }
+        if depth.loops > MAX_LOOPS {
             return Err(whole(format!(
-                "map, filter, all and exists stand in each other {loops} deep; {MAX_LOOPS} is the \
-                 most"
+                "map, filter, all and exists stand in each other {} deep; {MAX_LOOPS} is the most",
+                depth.loops
             )));
         }
         Ok(Expression {
@@ -195,18 +207,42 @@ impl fmt::Debug for Expression {
     }
 }
 
-/// The bracket that opens one level too many. Checked before the parser sees it, whose own
-/// recursion is deeper than its count.
+/// Where an expression stands too deep in itself for the parser, which recurses for brackets and
+/// operators, and would use up the stack of a worker thread. Commas start afresh.
 fn too_deep(text: &str) -> Option<Range<usize>> {
-    let mut depth = 0_u16;
-    for (at, byte) in text.bytes().enumerate() {
+    let bytes = text.as_bytes();
+    // How deep it is in each open bracket, and outside.
+    let mut levels = vec![0];
+    let mut depth = 0;
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at).copied() {
+        let start = at;
+        at += 1;
         match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' | b'\'' => at = end_of_string(text, start),
+            b'(' | b'[' | b'{' => {
+                depth += BRACKET;
+                levels.push(depth);
+            }
+            b')' | b']' | b'}' => {
+                if levels.len() > 1 {
+                    levels.pop();
+                }
+            }
+            b',' => depth = levels.last().copied().unwrap_or(0),
+            b'.' | b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'>' | b'!' | b'?' => depth += 1,
+            b'=' | b'&' | b'|' if bytes.get(at) == Some(&byte) => {
+                depth += 1;
+                at += 1;
+            }
+            _ if byte.is_ascii_alphabetic() || byte == b'_' => {
+                at = hyphens::end_of_name(bytes, start);
+                depth += usize::from(text.get(start..at) == Some("in"));
+            }
             _ => {}
         }
-        if depth > MAX_NESTING {
-            return Some(at..at + 1);
+        if depth > PARSER_DEPTH {
+            return Some(start..at);
         }
     }
     None
@@ -247,28 +283,35 @@ fn syntax_error(text: &str, rewritten: &Rewritten, errors: &cel::ParseErrors) ->
     SyntaxError { message, range }
 }
 
-/// Puts Docket's comparisons in place of CEL's, and counts how deep loops stand in each other.
-/// `None` where the tree has a hole.
-fn prepare(node: &mut IdedExpr) -> Option<usize> {
-    match &mut node.expr {
-        Expr::Unspecified => None,
-        Expr::Ident(_) | Expr::Literal(_) => Some(0),
-        Expr::Select(select) => prepare(&mut select.operand),
+/// How deep a tree is.
+#[derive(Clone, Copy, Default)]
+struct Depth {
+    nodes: usize,
+    /// Macros that stand in each other.
+    loops: usize,
+}
+
+/// Puts Docket's comparisons in place of CEL's, and measures the tree. `None` where it has a hole.
+fn prepare(node: &mut IdedExpr) -> Option<Depth> {
+    let inner = match &mut node.expr {
+        Expr::Unspecified => return None,
+        Expr::Ident(_) | Expr::Literal(_) => Depth::default(),
+        Expr::Select(select) => prepare(&mut select.operand)?,
         Expr::Call(call) => {
             replace_comparison(call);
-            deepest(call.target.as_deref_mut().into_iter().chain(&mut call.args))
+            deepest(call.target.as_deref_mut().into_iter().chain(&mut call.args))?
         }
-        Expr::List(list) => deepest(&mut list.elements),
+        Expr::List(list) => deepest(&mut list.elements)?,
         Expr::Map(map) => deepest(
             map.entries
                 .iter_mut()
                 .flat_map(|entry| parts(&mut entry.expr)),
-        ),
+        )?,
         Expr::Struct(made) => deepest(
             made.entries
                 .iter_mut()
                 .flat_map(|entry| parts(&mut entry.expr)),
-        ),
+        )?,
         Expr::Comprehension(made) => {
             let inner = deepest([
                 &mut made.accu_init,
@@ -276,7 +319,24 @@ fn prepare(node: &mut IdedExpr) -> Option<usize> {
                 &mut made.loop_step,
                 &mut made.result,
             ])?;
-            Some(prepare(&mut made.iter_range)?.max(inner + 1))
+            let inner = Depth {
+                loops: inner.loops + 1,
+                ..inner
+            };
+            inner.max(prepare(&mut made.iter_range)?)
+        }
+    };
+    Some(Depth {
+        nodes: inner.nodes + 1,
+        ..inner
+    })
+}
+
+impl Depth {
+    fn max(self, other: Self) -> Self {
+        Self {
+            nodes: self.nodes.max(other.nodes),
+            loops: self.loops.max(other.loops),
         }
     }
 }
@@ -289,10 +349,10 @@ fn parts(entry: &mut EntryExpr) -> impl Iterator<Item = &mut IdedExpr> {
     key.into_iter().chain(std::iter::once(value))
 }
 
-fn deepest<'a>(nodes: impl IntoIterator<Item = &'a mut IdedExpr>) -> Option<usize> {
-    nodes
-        .into_iter()
-        .try_fold(0, |deepest, node| Some(prepare(node)?.max(deepest)))
+fn deepest<'a>(nodes: impl IntoIterator<Item = &'a mut IdedExpr>) -> Option<Depth> {
+    nodes.into_iter().try_fold(Depth::default(), |depth, node| {
+        Some(prepare(node)?.max(depth))
+    })
 }
 
 fn replace_comparison(call: &mut CallExpr) {

@@ -1,3 +1,5 @@
+//! Tries the language: what its operators and functions yield, and what it refuses.
+
 use super::*;
 use crate::expression::{Item, StepValue, Steps};
 use serde_json::json;
@@ -185,7 +187,7 @@ fn points_at_the_place_that_is_wrong() {
     check_error("as", "reserved identifier: as");
     check_error(
         &"(".repeat(100),
-        "48..49: brackets stand in each other more than 48 deep",
+        "33..34: the expression stands too deep in itself",
     );
     check_error(&"-".repeat(9000), "longer than 8192 bytes");
     check_error(
@@ -235,4 +237,55 @@ proptest::proptest! {
     ) {
         let _ = evaluate(&tokens.concat());
     }
+}
+
+/// A worker thread of the async runtime has a stack of 2 MiB, of which a third is left to others.
+#[test]
+fn the_deepest_expressions_fit_the_stack_of_a_worker_thread() {
+    let run = || {
+        let repeat = |start: &str, part: &str, end: &str, n: usize| {
+            format!("{start}{}1{}", part.repeat(n), end.repeat(n))
+        };
+        for n in [10, MAX_NESTING - 1, MAX_NESTING, 100, 400, 1000, 2000] {
+            for text in [
+                format!("inputs{}", ".a".repeat(n)),
+                format!("inputs{}", "[0]".repeat(n)),
+                format!("inputs{}", ".size()".repeat(n)),
+                format!("1{}", "+1".repeat(n)),
+                format!("1{}", "<1".repeat(n)),
+                format!("1{}", "==1".repeat(n)),
+                format!("1{}", " in 1".repeat(n)),
+                format!("true{}", "&&true".repeat(n)),
+                repeat("", "!", "", n),
+                repeat("", "- ", "", n),
+                repeat("", "false?1:", "", n),
+                repeat("", "(", ")", n),
+                repeat("", "[", "]", n),
+                repeat("", "{'a':", "}", n),
+                repeat("", "size(", ")", n),
+                repeat("", "1+(", ")", n),
+                repeat("[", "", "].map(x,x)", n),
+                repeat("", "[1].map(x,", ")", n),
+            ] {
+                let result = evaluate(&text);
+                if let (10, Err(error)) = (n, result) {
+                    assert!(!error.contains("too deep"), "{text}: {error}");
+                }
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .stack_size(1400 << 10)
+        .spawn(run)
+        .unwrap()
+        .join()
+        .unwrap();
+}
+
+#[test]
+fn long_lists_are_not_deep() {
+    let fields: Vec<String> = (0..200)
+        .map(|n| format!("'f{n}': inputs.nested.x[0]"))
+        .collect();
+    assert!(evaluate(&format!("{{{}}}", fields.join(", "))).is_ok());
 }

@@ -27,8 +27,9 @@ pub use scope::{Item, Scope, StepValue, Steps};
 /// The longest expression, in bytes.
 pub const MAX_EXPRESSION_BYTES: usize = 8 * 1024;
 
-/// How deep brackets and operators of an expression may stand in each other.
-pub const MAX_NESTING: u16 = 48;
+/// How deep the parts of an expression may stand in each other. Each operator, dot, call and bracket
+/// is a level, except that a row of `&&` or of `||` is as flat as can be.
+pub const MAX_NESTING: usize = 32;
 
 /// How deep `map`, `filter`, `all`, `exists` and `exists_one` may stand in each other.
 pub const MAX_LOOPS: usize = 3;
