@@ -3,7 +3,7 @@
 //! Mail goes out effectively once. A message is first created as a draft that carries a stamp: an
 //! extended property with the step's idempotency key, the same for every attempt. Whenever it is
 //! not known what became of a request, the plugin looks for the stamp and goes on from what it
-//! finds; it never repeats a request in the hope that the first one got lost. See [`delivery`].
+//! finds; it never repeats a request in the hope that the first one got lost. See `delivery.rs`.
 
 mod attach;
 mod delivery;
