@@ -224,10 +224,8 @@ fn too_deep(text: &str) -> Option<Range<usize>> {
                 depth += BRACKET;
                 levels.push(depth);
             }
-            b')' | b']' | b'}' => {
-                if levels.len() > 1 {
-                    levels.pop();
-                }
+            b')' | b']' | b'}' if levels.len() > 1 => {
+                levels.pop();
             }
             b',' => depth = levels.last().copied().unwrap_or(0),
             b'.' | b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'>' | b'!' | b'?' => depth += 1,
