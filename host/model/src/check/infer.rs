@@ -2,7 +2,6 @@
 //!
 //! Long because it follows the syntax tree of CEL, one function for each of its nodes.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use cel::common::ast::{
@@ -10,7 +9,9 @@ use cel::common::ast::{
     SelectExpr, operators,
 };
 
+use super::facts::{StepFacts, cycle, string_literal};
 use super::functions::{self, Mismatch};
+use super::operators::{computed, order, sign};
 use super::types::Type;
 use crate::diagnostic::suggestion;
 use crate::expression::{Expression, operator};
@@ -27,60 +28,6 @@ pub(crate) struct Names<'a> {
     pub(crate) finished: usize,
     /// `item`, where the step repeats.
     pub(crate) item: Option<Type>,
-}
-
-/// What is known of a step.
-#[derive(Debug, Clone)]
-pub(crate) struct StepFacts {
-    pub(crate) id: String,
-    /// `output`.
-    pub(crate) output: Type,
-    /// Whether the run goes on when it fails.
-    pub(crate) may_fail: bool,
-    /// The steps that its expressions name.
-    pub(crate) needs: BTreeSet<String>,
-}
-
-/// The steps that an expression names.
-pub(crate) fn named_steps(node: &IdedExpr, found: &mut BTreeSet<String>) {
-    let is_steps = |of: &IdedExpr| matches!(&of.expr, Expr::Ident(name) if name == "steps");
-    match &node.expr {
-        Expr::Unspecified | Expr::Literal(_) | Expr::Ident(_) => {}
-        Expr::Select(select) if is_steps(&select.operand) => {
-            found.insert(select.field.clone());
-        }
-        Expr::Select(select) => named_steps(&select.operand, found),
-        Expr::Call(call) => {
-            if let [of, index] = call.args.as_slice()
-                && is_steps(of)
-                && let Some(name) = string_literal(index)
-            {
-                found.insert(name.to_owned());
-            }
-            let all = call.target.as_deref().into_iter().chain(&call.args);
-            all.for_each(|node| named_steps(node, found));
-        }
-        Expr::List(list) => list
-            .elements
-            .iter()
-            .for_each(|node| named_steps(node, found)),
-        Expr::Map(map) => map.entries.iter().for_each(|entry| {
-            if let EntryExpr::MapEntry(entry) = &entry.expr {
-                named_steps(&entry.key, found);
-                named_steps(&entry.value, found);
-            }
-        }),
-        Expr::Comprehension(made) => {
-            let all = [
-                &made.iter_range,
-                &made.accu_init,
-                &made.loop_step,
-                &made.result,
-            ];
-            all.into_iter().for_each(|node| named_steps(node, found));
-        }
-        Expr::Struct(_) => {}
-    }
 }
 
 /// Something wrong with an expression.
@@ -522,84 +469,6 @@ impl Inference<'_> {
     }
 }
 
-/// The way from a step to another that it needs, and on back to the first: "`a`, `b`, `a`".
-fn cycle(steps: &[StepFacts], from: usize, to: usize) -> Option<String> {
-    let first = steps.get(from)?;
-    // Each step with the one by which it was found.
-    let mut found = vec![(steps.get(to)?, None)];
-    let mut at = 0;
-    while let Some((step, _)) = found.get(at).copied() {
-        if step.needs.contains(&first.id) {
-            let mut way = vec![format!("`{}`", first.id)];
-            let mut next = Some(at);
-            while let Some((step, before)) = next.and_then(|at| found.get(at)) {
-                way.push(format!("`{}`", step.id));
-                next = *before;
-            }
-            way.push(format!("`{}`", first.id));
-            way.reverse();
-            return Some(way.join(" → "));
-        }
-        for step in steps.iter().filter(|next| step.needs.contains(&next.id)) {
-            if !found.iter().any(|(known, _)| known.id == step.id) {
-                found.push((step, Some(at)));
-            }
-        }
-        at += 1;
-    }
-    None
-}
-
-fn order(a: &Type, b: &Type) -> Option<Type> {
-    let is_ordered = |of: &Type| {
-        of.is_number()
-            || of.is_unknown()
-            || matches!(
-                of,
-                Type::String | Type::Bool | Type::Bytes | Type::Timestamp | Type::Duration
-            )
-    };
-    let meet = a.meets(b) || (a.is_number() && b.is_number());
-    (meet && is_ordered(a) && is_ordered(b)).then_some(Type::Bool)
-}
-
-fn computed(name: &str, a: &Type, b: &Type) -> Option<Type> {
-    use Type::{Any, Bytes, Double, Duration, Int, List, Number, String, Timestamp, Uint};
-    let adds = name == operators::ADD;
-    let subtracts = name == operators::SUBSTRACT;
-    match (a, b) {
-        (Int | Uint | Double | Number, Int | Uint | Double | Number) => {
-            let has_double = *a == Double || *b == Double;
-            let works = a.meets(b) && !(name == operators::MODULO && has_double);
-            works.then(|| a.clone().or(b.clone()))
-        }
-        (String, String) | (Bytes, Bytes) if adds => Some(a.clone()),
-        (List(_), List(_)) if adds => Some(a.clone().or(b.clone())),
-        (Duration, Duration) if adds || subtracts => Some(Duration),
-        (Timestamp, Duration) if adds || subtracts => Some(Timestamp),
-        (Duration, Timestamp) if adds => Some(Timestamp),
-        (Timestamp, Timestamp) if subtracts => Some(Duration),
-        _ if a.is_unknown() || b.is_unknown() => Some(Any),
-        _ => None,
-    }
-}
-
-/// An operator as it is written.
-fn sign(name: &str) -> Option<&'static str> {
-    Some(match name {
-        operators::ADD => "+",
-        operators::SUBSTRACT => "-",
-        operators::MULTIPLY => "*",
-        operators::DIVIDE => "/",
-        operators::MODULO => "%",
-        operators::LESS => "<",
-        operators::LESS_EQUALS => "<=",
-        operators::GREATER => ">",
-        operators::GREATER_EQUALS => ">=",
-        _ => return None,
-    })
-}
-
 fn of_literal(literal: &LiteralValue) -> Type {
     match literal {
         LiteralValue::Boolean(_) => Type::Bool,
@@ -609,13 +478,6 @@ fn of_literal(literal: &LiteralValue) -> Type {
         LiteralValue::Null => Type::Null,
         LiteralValue::String(_) => Type::String,
         LiteralValue::UInt(_) => Type::Uint,
-    }
-}
-
-fn string_literal(node: &IdedExpr) -> Option<&str> {
-    match &node.expr {
-        Expr::Literal(LiteralValue::String(text)) => Some(text.inner()),
-        _ => None,
     }
 }
 

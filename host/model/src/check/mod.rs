@@ -1,10 +1,13 @@
 //! Holds a workflow against the project's plugins and connections before anything runs.
 
 mod body;
+mod facts;
 mod fit;
 mod functions;
 mod infer;
+mod operators;
 mod plan;
+mod shape;
 mod step;
 mod types;
 
@@ -12,8 +15,8 @@ pub use plan::validate;
 
 use crate::workflow::{Content, Form, Placed, TextPart};
 use crate::{Diagnostic, Diagnostics, SourceFile};
-use fit::{Shape, ShapeKind};
 use infer::Names;
+use shape::{Shape, ShapeKind};
 use types::Type;
 
 /// What one check shares: the file, and where problems go.

@@ -2,7 +2,8 @@
 
 use super::Checker;
 use super::body::{Load, Used};
-use super::infer::{Names, StepFacts};
+use super::facts::StepFacts;
+use super::infer::Names;
 use super::types::Type;
 use crate::expression::Language;
 use crate::reader::Reader;

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::Checker;
 use super::body::Used;
+use super::facts::{StepFacts, named_steps};
 use super::fit;
-use super::infer::{Names, StepFacts, named_steps};
+use super::infer::Names;
 use super::types::Type;
 use crate::diagnostic::suggestion;
 use crate::workflow::{Step, Workflow};
