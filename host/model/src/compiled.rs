@@ -26,7 +26,7 @@ pub struct CompiledPlan {
 pub struct EvaluationError {
     /// The expression with its braces, or the body template's name and line.
     pub source_text: String,
-    /// Why, without the data.
+    /// Why, without the data; only a key that is not there is named.
     pub message: String,
 }
 

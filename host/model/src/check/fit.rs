@@ -22,6 +22,42 @@ pub(crate) struct Misfit {
     pub(crate) help: Option<String>,
 }
 
+/// Words that are followed here, or that say nothing about values. With any other, fitting is never
+/// certain.
+const FOLLOWED: [&str; 31] = [
+    "$comment",
+    "$defs",
+    "$id",
+    "$ref",
+    "$schema",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "const",
+    "default",
+    "deprecated",
+    "description",
+    "enum",
+    "examples",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "format",
+    "items",
+    "maxItems",
+    "maxLength",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minimum",
+    "multipleOf",
+    "oneOf",
+    "pattern",
+    "properties",
+    "required",
+    "title",
+    "type",
+];
+
 /// How deep references are followed.
 const DEEPEST: usize = 32;
 
@@ -107,18 +143,11 @@ impl Fitting<'_> {
                 fit = fit.min(self.fit_one(schemas, only_one, shape, deeper));
             }
         }
-        let others = [
-            "not",
-            "if",
-            "prefixItems",
-            "contains",
-            "dependentSchemas",
-            "uniqueItems",
-        ];
-        if others.iter().any(|word| words.contains_key(*word)) {
-            fit.min(Fit::Maybe)
-        } else {
+        let is_known = |word: &String| FOLLOWED.contains(&word.as_str());
+        if words.keys().all(is_known) {
             fit
+        } else {
+            fit.min(Fit::Maybe)
         }
     }
 
@@ -414,3 +443,7 @@ fn compile(schema: &Value) -> Result<Validator, String> {
         .build(schema)
         .map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+#[path = "fit_tests.rs"]
+mod tests;

@@ -410,14 +410,18 @@ fn two<'s, 'b, 'v>(args: &'s [CowVal<'b, 'v>]) -> Result<[&'s CowVal<'b, 'v>; 2]
     }
 }
 
-/// What went wrong, for people, without the values: these may be private, and long.
+/// What went wrong, for people, without the values: these may be private, and long. Only a key that
+/// is not there is named.
 fn say(error: &ExecutionError) -> String {
     match error {
         ExecutionError::NoSuchKey(key) if matches!(key.as_str(), "output" | "failure") => format!(
             "there is no `{key}`; a step that was left out or failed has no output, and one that \
              did not fail has no failure: ask with has(…)"
         ),
-        ExecutionError::NoSuchKey(key) => format!("there is no `{key}`; ask with has(…)"),
+        ExecutionError::NoSuchKey(key) => {
+            let key: String = key.chars().take(64).collect();
+            format!("there is no `{key}`; ask with has(…)")
+        }
         ExecutionError::IndexOutOfBounds(_) => "the list has no such element".to_owned(),
         ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
             "division by zero".to_owned()
@@ -427,9 +431,8 @@ fn say(error: &ExecutionError) -> String {
         ExecutionError::UndeclaredReference(name) => format!("`{name}` is not known"),
         ExecutionError::NoSuchOverload(error) => error.to_string(),
         ExecutionError::UnexpectedType { got, want } => format!("a {got} stands where {want} must"),
-        ExecutionError::FunctionError { function, message } => {
-            let message: String = message.chars().take(200).collect();
-            format!("{function}: {message}")
+        ExecutionError::FunctionError { function, .. } => {
+            format!("`{function}` does not work on this value")
         }
         ExecutionError::UnsupportedBinaryOperator(operator, a, b) => {
             format!(

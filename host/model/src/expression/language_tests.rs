@@ -171,7 +171,7 @@ fn says_what_went_wrong_without_the_values() {
     check_error("{1: 2}", "keys of an object must be text");
     check_error("1.0 / 0.0", "infinite");
     check_error("int", "cannot be data");
-    check_error("int('no number')", "int");
+    check_error("int(inputs.title)", "`int` does not work on this value");
     check_error("nothing", "`nothing` is not known");
 }
 
