@@ -1,3 +1,5 @@
+//! Tries which values fit which schemas, and what is said of those that do not.
+
 use super::*;
 
 /// Texts that begin with `$` stand for expressions of a type.
