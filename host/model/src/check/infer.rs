@@ -1,6 +1,4 @@
 //! The types of expressions, and what is wrong with them before anything runs.
-//!
-//! Long because it follows the syntax tree of CEL, one function for each of its nodes.
 
 use std::ops::Range;
 
