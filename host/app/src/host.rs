@@ -221,10 +221,12 @@ async fn install(project: &Project, sandbox: &Sandbox) -> Result<BTreeMap<String
 }
 
 pub(crate) fn load_failed(name: &str, error: &LoadError) -> Failed {
-    Failed::new(
-        Exit::Invalid,
-        format!("the plugin {name} cannot be loaded: {error}"),
-    )
+    let exit = match error {
+        LoadError::Io { .. } => Exit::Storage,
+        _ => Exit::Invalid,
+    };
+    let message = format!("the plugin {name} cannot be loaded: {error}");
+    Failed::new(exit, message).with_help(error.help())
 }
 
 fn store_failed(error: &StoreError) -> Failed {
