@@ -17,6 +17,5 @@ mod rights;
 mod samples;
 mod schema;
 mod sending;
-mod speed;
 mod surfaces;
 mod uploads;
