@@ -1,6 +1,6 @@
 //! Why the engine could not do what it was asked, classed by what the caller does next.
 
-use docket_model::{Failure, RunId, StepPath};
+use docket_model::{Failure, RunId, StepPath, WaitFor};
 
 use crate::StoreError;
 
@@ -21,6 +21,25 @@ pub enum EngineError {
         name: String,
         /// Its digest.
         digest: docket_model::Digest,
+    },
+    /// The run has ended, and hears nothing any more.
+    #[error("run {0} has ended")]
+    Over(RunId),
+    /// The run has not failed, so there is nothing to resume it from.
+    #[error("run {0} did not fail and was not cancelled; there is nothing to resume")]
+    NotFailed(RunId),
+    /// An expression that a run needs at its start gives nothing for these inputs.
+    #[error("the run cannot start: {}", .0.message)]
+    Unstartable(Box<Failure>),
+    /// The run waits for somebody: an approval, an event. It goes on when it is driven after that.
+    #[error("run {run} waits at {path} for {wait}")]
+    Waits {
+        /// The run.
+        run: RunId,
+        /// The step that waits.
+        path: StepPath,
+        /// For what.
+        wait: Box<WaitFor>,
     },
     /// The run is being driven already, by this engine. Wait for that.
     #[error("run {0} is under way already")]

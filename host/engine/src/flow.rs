@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use docket_model::{
     CompiledPlan, EvaluationError, Failure, FailureClass, Item, PLAN_FORMAT, Plan, PlannedStep,
-    RunId, Scope, Template,
+    RunGroup, RunId, Scope, Steps, Template,
 };
 use serde_json::{Map, Value};
 
@@ -43,17 +43,49 @@ impl Flow {
         }
         let plan: Plan =
             serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
-        if let Some(step) = plan
-            .steps
-            .iter()
-            .find(|step| !plan.plugins.contains_key(&step.plugin))
-        {
+        let is_unknown = |step: &&PlannedStep| {
+            !step.is_built_in() && !plan.plugins.contains_key(&step.plugin)
+        };
+        if let Some(step) = plan.all_steps().find(is_unknown) {
             let what = format!("step {} uses a plugin that is not pinned", step.id);
             return Err(damaged(what));
         }
         let compiled =
             CompiledPlan::new(Arc::new(plan)).map_err(|error| damaged(error.to_string()))?;
         Ok(Self { compiled })
+    }
+
+    /// A plan that was just made.
+    pub(crate) fn of(plan: Plan) -> Result<Self, StoreError> {
+        let compiled = CompiledPlan::new(Arc::new(plan))
+            .map_err(|error| StoreError::Damaged(format!("the plan: {error}")))?;
+        Ok(Self { compiled })
+    }
+
+    /// The runs that a run with these inputs shares the workflow's `concurrency` with.
+    pub(crate) fn group(&self, run: &RunId, inputs: &Value) -> Result<Option<RunGroup>, Failure> {
+        let Some(concurrency) = &self.plan().concurrency else {
+            return Ok(None);
+        };
+        let max = concurrency.max;
+        let Some(group) = &concurrency.group else {
+            let key = String::new();
+            return Ok(Some(RunGroup { key, max }));
+        };
+        let steps = Steps::new();
+        let scope = Scope {
+            inputs,
+            steps: &steps,
+            failure: None,
+            item: None,
+            run: run.as_str(),
+            workflow: &self.plan().workflow,
+        };
+        match self.compiled.evaluate(group, &scope) {
+            Ok(Value::String(key)) => Ok(Some(RunGroup { key, max })),
+            Ok(other) => Err(wrong_type("group", "text", &other)),
+            Err(error) => Err(expression(&error)),
+        }
     }
 
     pub(crate) const fn plan(&self) -> &Arc<Plan> {
@@ -143,16 +175,19 @@ impl Flow {
         let scope = Scope {
             inputs: state.inputs(),
             steps: state.steps(),
+            failure: state.failure(),
             item,
             run: run.as_str(),
             workflow: &self.plan().workflow,
         };
         self.compiled
             .evaluate(template, &scope)
-            .map_err(|error: EvaluationError| {
-                Failure::new(FailureClass::InvalidInput, "expression", error.to_string())
-            })
+            .map_err(|error| expression(&error))
     }
+}
+
+fn expression(error: &EvaluationError) -> Failure {
+    Failure::new(FailureClass::InvalidInput, "expression", error.to_string())
 }
 
 fn wrong_type(word: &str, wanted: &str, found: &Value) -> Failure {

@@ -8,9 +8,19 @@ use sha2::{Digest as _, Sha256};
 /// which most providers take such keys.
 #[must_use]
 pub fn idempotency_key(run: &RunId, path: &StepPath) -> String {
+    of_round(run, path, 0)
+}
+
+/// The key of a step of `on-error`, which may run once for each time that its run was resumed and
+/// failed again: what it did then was about another failure.
+pub(crate) fn of_round(run: &RunId, path: &StepPath, round: u32) -> String {
     // No two places have the same parts: neither ids nor numbers hold a NUL.
     let item = path.item.map(|item| item.to_string()).unwrap_or_default();
-    let parts = ["docket", "step", run.as_str(), &path.step, &item];
+    let round = round.to_string();
+    let mut parts = vec!["docket", "step", run.as_str(), &path.step, &item];
+    if round != "0" {
+        parts.push(&round);
+    }
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&Sha256::digest(parts.join("\0").as_bytes())[..16]);
     bytes[6] = bytes[6] & 0x0f | 0x80;
@@ -63,5 +73,13 @@ mod tests {
             key("r-1s", "end", None),
         ];
         assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
+        let path = StepPath {
+            step: "tell".into(),
+            item: None,
+        };
+        let run = "r-1".parse().unwrap();
+        assert_eq!(of_round(&run, &path, 0), idempotency_key(&run, &path));
+        assert_ne!(of_round(&run, &path, 1), of_round(&run, &path, 2));
+        assert_ne!(of_round(&run, &path, 1), idempotency_key(&run, &path));
     }
 }

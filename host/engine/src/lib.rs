@@ -5,22 +5,32 @@
 //! [`docket_model::Clock`] tells the time and a [`Timer`] waits.
 
 mod appender;
+mod changes;
 mod drive;
 mod engine;
 mod error;
 mod flow;
 mod fold;
 mod key;
+mod outside;
 mod ports;
 mod retry;
+mod scheduler;
+mod sign_ins;
 mod step_journal;
+mod store;
 mod timer;
 
-pub use engine::{Engine, Ports};
+pub use engine::{Engine, Ports, Progress, TriggerItem};
 pub use error::EngineError;
 pub use key::idempotency_key;
 pub use ports::{
-    DocumentReader, DocumentWriter, Documents, Durability, EventStore, Journal, LogLevel, Reporter,
-    RunFilter, RunSummary, StepCall, StepRunner, Stop, StoreError,
+    DocumentReader, DocumentWriter, Documents, Journal, LogLevel, Reporter, StepCall, StepRunner,
+    Stop,
+};
+pub use scheduler::{Scheduler, SchedulerSettings};
+pub use store::{
+    Durability, EventStore, NewItem, Prune, Ready, Rest, RestingStep, RunFilter, RunSummary,
+    StoreError, Verdict, WaitFilter, Waiting,
 };
 pub use timer::{Timer, TokioTimer};

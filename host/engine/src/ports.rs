@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use docket_model::{
-    Digest, DocumentRef, EffectCall, Event, Outcome, PinnedPlugin, RunId, RunResult, StepPath,
-    StepResult,
+    Digest, DocumentRef, EffectCall, Event, Outcome, PinnedPlugin, RunId, StepPath, StepResult,
 };
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
+
+use crate::StoreError;
 
 /// One attempt's memory: answers recorded effects, and records new ones.
 ///
@@ -140,119 +141,6 @@ pub enum LogLevel {
     Error,
 }
 
-/// When an append is finished.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// Once it is in order behind all earlier appends; the disk follows.
-    Ordered,
-    /// Once it, and with it all earlier appends, survives a crash of process and machine.
-    Synced,
-}
-
-/// Keeps the events of runs, and the blobs (plans) that they name.
-///
-/// Appends of all runs form one order, and what is durable is always a prefix of it.
-#[async_trait]
-pub trait EventStore: Send + Sync {
-    /// Appends events to a run. `first` is the number of the first one, counted from 0 in the run.
-    ///
-    /// A run's first event must be its `RunStarted`. All events of one call are kept, or none. When
-    /// this future is dropped, the append may or may not happen.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] where `first` is not the run's next number, or the run has ended:
-    /// somebody else owns the run. Nothing is appended then. Otherwise the disk's errors; after one
-    /// of these every later append fails, until the store is opened again.
-    async fn append(
-        &self,
-        run: &RunId,
-        first: u64,
-        events: &[Event],
-        durability: Durability,
-    ) -> Result<(), StoreError>;
-
-    /// A run's events in order; empty for an unknown run. Sees every append that was asked for
-    /// before.
-    ///
-    /// # Errors
-    /// The disk's; [`StoreError::Newer`] and [`StoreError::Damaged`].
-    async fn events(&self, run: &RunId) -> Result<Vec<Event>, StoreError>;
-
-    /// Runs, the last started first.
-    ///
-    /// # Errors
-    /// The disk's.
-    async fn runs(&self, filter: RunFilter) -> Result<Vec<RunSummary>, StoreError>;
-
-    /// Stores a blob by its digest; durable when it returns.
-    ///
-    /// # Errors
-    /// The disk's.
-    async fn put_blob(&self, bytes: Vec<u8>) -> Result<Digest, StoreError>;
-
-    /// A blob.
-    ///
-    /// # Errors
-    /// The disk's; [`StoreError::Damaged`] where the bytes do not have the digest.
-    async fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError>;
-}
-
-/// Which runs to list.
-#[derive(Debug, Clone, Default)]
-pub struct RunFilter {
-    /// Only those that have no `RunFinished`.
-    pub only_unfinished: bool,
-    /// Only runs of this workflow.
-    pub workflow: Option<String>,
-    /// At most so many.
-    pub limit: Option<u32>,
-}
-
-/// A run in a list.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunSummary {
-    /// Its id.
-    pub id: RunId,
-    /// Its workflow.
-    pub workflow: String,
-    /// When it started.
-    pub started_at: Timestamp,
-    /// When it ended.
-    pub finished_at: Option<Timestamp>,
-    /// How it ended.
-    pub result: Option<RunResult>,
-}
-
-/// Why the store could not do it.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// Another process appended to the run.
-    #[error("run {0} is being worked on by another process")]
-    Conflict(RunId),
-    /// The data is of a newer version of Docket.
-    #[error(
-        "the data was written by a newer version of Docket (format {found}, this one reads up to {supported}); upgrade Docket"
-    )]
-    Newer {
-        /// The format found.
-        found: u32,
-        /// The newest that this host reads.
-        supported: u32,
-    },
-    /// The data is not what was written.
-    #[error("the data is damaged: {0}")]
-    Damaged(String),
-    /// No room on the disk.
-    #[error("the disk is full: {0}; free some room, nothing that was recorded is lost")]
-    Full(String),
-    /// Another process has the data folder open.
-    #[error("the data folder is in use by another process: {0}")]
-    InUse(String),
-    /// Anything else that the disk or the database says.
-    #[error("the journal cannot be written or read: {0}")]
-    Io(String),
-}
-
 /// Keeps documents: bytes by digest, each stored once.
 ///
 /// Calls block on the disk for as long as a page-sized read or write takes; `finish` syncs, so call
@@ -269,6 +157,26 @@ pub trait Documents: Send + Sync {
     /// # Errors
     /// The disk's.
     fn create(&self) -> io::Result<Box<dyn DocumentWriter>>;
+
+    /// Counts as new again, so that [`Self::sweep`] leaves it alone for its grace. Says whether the
+    /// document is there.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn keep(&self, digest: Digest) -> io::Result<bool>;
+
+    /// Removes the documents that `is_used` does not know and that were neither stored nor kept in
+    /// the last `grace`. What a step has made and no event names yet is safe as long as the grace is
+    /// longer than any attempt. Says how many went, and their bytes.
+    ///
+    /// # Errors
+    /// The disk's, and what `is_used` says. What was removed before stays so.
+    fn sweep(
+        &self,
+        now: Timestamp,
+        grace: Duration,
+        is_used: &mut dyn FnMut(Digest) -> io::Result<bool>,
+    ) -> io::Result<(u64, u64)>;
 }
 
 /// Reads a document at any offset.

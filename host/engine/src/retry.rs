@@ -7,7 +7,7 @@ use docket_model::{Failure, Retry};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-/// When the next attempt starts, after the `failures`th transient failure (from 1) at `now`; `None`
+/// When the next attempt starts, after the `failures`th failure (from 1) at `now`; `None`
 /// where the attempts are used up or the failure will not go away.
 ///
 /// The wait doubles from `retry.delay` up to `retry.max_delay`, and between its half and its whole
@@ -20,7 +20,7 @@ pub(crate) fn next_attempt(
     key: &str,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    if !failure.class.is_transient() || failures >= retry.attempts {
+    if !retry.covers(failure.class) || failures >= retry.attempts {
         return None;
     }
     let doublings = failures.saturating_sub(1).min(31);
@@ -56,6 +56,7 @@ mod tests {
             attempts: 9,
             delay: Duration::from_secs(2),
             max_delay: Duration::from_secs(60),
+            on: None,
         };
         let mut failure = Failure::new(class, "code", "message");
         failure.retry_after = after.map(Duration::from_secs);
@@ -94,6 +95,20 @@ mod tests {
         let of = |key| wait(FailureClass::Unavailable, None, 1, key);
         assert_eq!(of("a"), of("a"));
         assert_ne!(of("a"), of("b"));
+    }
+
+    #[test]
+    fn tries_again_what_it_is_told_to() {
+        let retry = Retry {
+            on: Some(vec![FailureClass::Crashed]),
+            ..Retry::default()
+        };
+        let next = |class| {
+            let failure = Failure::new(class, "code", "message");
+            next_attempt(&retry, &failure, 1, "a", NOW)
+        };
+        assert!(next(FailureClass::Crashed).is_some());
+        assert_eq!(next(FailureClass::Unavailable), None);
     }
 
     #[test]

@@ -57,6 +57,9 @@ fn plan() -> Arc<Plan> {
         source: Digest::of(b""),
         inputs: BTreeMap::new(),
         steps: Vec::new(),
+        on_error: Vec::new(),
+        timeout: None,
+        concurrency: None,
         outputs: outputs
             .map(|(name, template)| (name.to_owned(), template))
             .into(),
@@ -98,6 +101,7 @@ fn evaluate(bencher: Bencher<'_, '_>, what: &str) {
         let scope = Scope {
             inputs: &inputs,
             steps: &steps,
+            failure: None,
             item: Some(Item {
                 value: &item,
                 index: 9_000,

@@ -11,6 +11,8 @@ pub struct Catalog {
     pub plugins: BTreeMap<String, CatalogPlugin>,
     /// The connections.
     pub connections: BTreeMap<String, ConnectionKind>,
+    /// The connection to fall back to, by the name of the one that has it.
+    pub fallbacks: BTreeMap<String, String>,
 }
 
 /// A plugin that workflows may use.

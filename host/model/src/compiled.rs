@@ -176,6 +176,9 @@ mod tests {
             source: Digest::of(b""),
             inputs: BTreeMap::new(),
             steps: Vec::new(),
+            on_error: Vec::new(),
+            timeout: None,
+            concurrency: None,
             outputs: BTreeMap::from([("o".to_owned(), output)]),
             plugins: BTreeMap::new(),
             templates: BTreeMap::from([("t.html".to_owned(), "<p>{{ who }}</p>".to_owned())]),
@@ -190,6 +193,7 @@ mod tests {
             let scope = Scope {
                 inputs: &inputs,
                 steps: &steps,
+                failure: None,
                 item: None,
                 run: "r",
                 workflow: "w",

@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Digest, DocumentRef, Failure};
+use crate::{Digest, EffectCall, Failure, Outcome};
 
 /// The version of the stored form of events.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Names a run: letters, digits and hyphens, 1 to 64 of them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -110,6 +110,9 @@ pub enum EventKind {
         plan: Digest,
         /// The inputs, documents by reference.
         inputs: Value,
+        /// The runs that it shares its workflow's `concurrency` with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<RunGroup>,
     },
     /// A `for-each` was expanded; its items are steps of their own from here on.
     ItemsExpanded {
@@ -126,6 +129,31 @@ pub enum EventKind {
         attempt: u32,
         /// The input after evaluation, documents by reference.
         input: Value,
+        /// The connection, where it is the fallback instead of the step's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connection: Option<String>,
+    },
+    /// An attempt waits, and nothing of it stays in memory. A wait for a sign-in ends the attempt,
+    /// and another follows; what the built-in steps wait for ends with their `StepFinished`.
+    StepWaiting {
+        /// Which step.
+        path: StepPath,
+        /// The attempt.
+        attempt: u32,
+        /// For what, and how long.
+        wait: Wait,
+    },
+    /// Somebody told the run something, perhaps before any step waits for it.
+    Signalled {
+        /// The sender's id of it; the same id again is the same signal, and changes nothing.
+        id: String,
+        /// What.
+        signal: Signal,
+    },
+    /// An account has signed in: the attempts that wait for it go on.
+    SignedIn {
+        /// The connection and the user.
+        account: Account,
     },
     /// A request that is not safe to repeat is about to be sent. Durable before it is.
     EffectIntended {
@@ -166,11 +194,180 @@ pub enum EventKind {
         /// How.
         result: StepResult,
     },
-    /// The last event of a run.
+    /// The run has failed, and its `on-error` steps begin.
+    RunFailing {
+        /// The step, unless the workflow's own expressions failed or its time was up.
+        path: Option<StepPath>,
+        /// Why.
+        failure: Failure,
+    },
+    /// A run that failed or was cancelled goes on: what failed is tried again.
+    RunResumed,
+    /// The last event of a run, unless it is resumed.
     RunFinished {
         /// How it ended.
         result: RunResult,
     },
+}
+
+/// What an attempt waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Wait {
+    /// What ends it.
+    #[serde(rename = "for")]
+    pub on: WaitFor,
+    /// A timer's moment; with anything else the deadline, at which the step fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// What ends a wait.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "kind",
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case"
+)]
+pub enum WaitFor {
+    /// The account signs in. `failure` is what the attempt ended with.
+    SignIn {
+        /// Which account.
+        account: Account,
+        /// How often it had signed in when the attempt began. It goes on once that has changed,
+        /// however clocks jump.
+        #[serde(default)]
+        seen: u64,
+        /// Why, with its remedy.
+        failure: Failure,
+    },
+    /// The time comes.
+    Timer,
+    /// The time of the next attempt comes. In lists of what runs wait for; a journal has that time
+    /// in the `StepFinished` of the attempt before.
+    Retry {
+        /// What the last attempt ended with.
+        failure: Failure,
+    },
+    /// An event of this name ([`Signal::Event`]).
+    Event {
+        /// Its name.
+        name: String,
+    },
+    /// Somebody decides ([`Signal::Decision`]).
+    Approval {
+        /// What about.
+        message: String,
+        /// Who should, in words; nobody is kept from deciding by it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        approvers: Vec<String>,
+    },
+}
+
+impl WaitFor {
+    /// Its kind as a word: `sign-in`, `timer`, `retry`, `event` or `approval`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::SignIn { .. } => "sign-in",
+            Self::Timer => "timer",
+            Self::Retry { .. } => "retry",
+            Self::Event { .. } => "event",
+            Self::Approval { .. } => "approval",
+        }
+    }
+
+    /// The account whose sign-in ends it.
+    #[must_use]
+    pub const fn account(&self) -> Option<&Account> {
+        match self {
+            Self::SignIn { account, .. } => Some(account),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for WaitFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SignIn { account, .. } => write!(f, "sign-in {account}"),
+            Self::Event { name } => write!(f, "event {name}"),
+            Self::Approval { message, .. } => write!(f, "approval: {message}"),
+            Self::Timer | Self::Retry { .. } => f.write_str(self.kind()),
+        }
+    }
+}
+
+/// The account that a sign-in is needed of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Account {
+    /// The connection's name in `docket.yaml`.
+    pub connection: String,
+    /// The user in lower case, with a per-user connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
+impl Account {
+    /// The account of a connection, or of one user of it, whose name is put in lower case.
+    #[must_use]
+    pub fn new(connection: &str, user: Option<&str>) -> Self {
+        Self {
+            connection: connection.to_owned(),
+            user: user.map(str::to_lowercase),
+        }
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.connection)?;
+        match &self.user {
+            Some(user) => write!(f, " {user}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a run is told from outside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "kind",
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case"
+)]
+pub enum Signal {
+    /// Something happened. Each event serves one wait, the first that asks for its name.
+    Event {
+        /// Its name.
+        name: String,
+        /// The output of the step that waits for it.
+        payload: Value,
+    },
+    /// Somebody decided about an approval. The first decision counts.
+    Decision {
+        /// The step that asks.
+        path: StepPath,
+        /// Yes or no.
+        approved: bool,
+        /// Who decided.
+        by: String,
+        /// Why.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        comment: String,
+    },
+}
+
+/// The runs of a workflow that may not all be under way at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RunGroup {
+    /// What tells the group from the workflow's other ones; empty where it has one alone.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
+    /// How many of its runs may be under way. One that waits counts.
+    pub max: u32,
 }
 
 /// How an attempt of a step ended.
@@ -214,150 +411,11 @@ pub enum RunResult {
     },
     /// A step failed for good.
     Failed {
-        /// The step, unless the workflow's own expressions failed.
+        /// The step, unless the workflow's own expressions failed or its time was up.
         path: Option<StepPath>,
         /// Why.
         failure: Failure,
     },
     /// Somebody ended it.
     Cancelled,
-}
-
-/// One effect: a request, or several repeatable ones that are sent side by side. Two calls are the
-/// same effect exactly if they are equal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EffectCall {
-    /// The requests; more than one only if all are repeatable.
-    pub requests: Vec<RequestRecord>,
-}
-
-impl EffectCall {
-    /// Whether sending it twice does what sending it once does.
-    #[must_use]
-    pub fn is_repeatable(&self) -> bool {
-        self.requests.iter().all(|request| request.is_repeatable)
-    }
-}
-
-/// A request as the journal keeps it: whole enough to tell it from any other, and without secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct RequestRecord {
-    /// The method.
-    pub method: String,
-    /// The URL as the plugin gave it; a sealed URL by its opaque name.
-    pub url: String,
-    /// The plugin's headers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub headers: Vec<(String, String)>,
-    /// The body's parts by digest.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub body: Vec<PartRecord>,
-    /// Whom it is sent as: the connection and the account's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sent_as: Option<Principal>,
-    /// Whether it may be sent twice.
-    #[serde(
-        default,
-        rename = "repeatable",
-        skip_serializing_if = "std::ops::Not::not"
-    )]
-    pub is_repeatable: bool,
-}
-
-/// An account of a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Principal {
-    /// The connection's name in `docket.yaml`.
-    pub connection: String,
-    /// The user principal name, or the application's name for app-only connections.
-    pub account: String,
-}
-
-/// A piece of a request's body as the journal keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PartRecord {
-    /// Bytes by digest and length.
-    Bytes {
-        /// Their digest.
-        digest: Digest,
-        /// Their number.
-        size: u64,
-    },
-    /// A document, or a range of it.
-    Document {
-        /// Its digest.
-        digest: Digest,
-        /// Offset and length of the range; the whole document without it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        range: Option<(u64, u64)>,
-    },
-    /// A document in base64.
-    Base64 {
-        /// The document's digest.
-        digest: Digest,
-    },
-}
-
-/// What became of a request: data for the plugin, never an error of the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The server answered.
-    Answered(Answer),
-    /// There is no answer, and it is known why.
-    Failed(HttpFailure),
-    /// The process ended between intent and outcome; the request may have taken effect.
-    InDoubt,
-}
-
-/// An answer as the journal keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The headers that the plugin sees, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The body, with opaque names in the place of sealed URLs.
-    pub body: AnswerBody,
-    /// The sealed URLs, encrypted, in the order of their opaque names.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sealed: Vec<String>,
-}
-
-/// An answer's body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AnswerBody {
-    /// UTF-8 text, as it is.
-    Text(String),
-    /// Other bytes, by a document; the plugin gets them inline all the same.
-    Inline(DocumentRef),
-    /// A document that the plugin asked for.
-    Document(DocumentRef),
-}
-
-/// Why there is no answer (`http-error` of the plugin interface).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HttpFailure {
-    /// The policy does not allow the request. Nothing was sent.
-    Denied {
-        /// What was refused.
-        what: String,
-        /// What to grant or configure.
-        remedy: String,
-    },
-    /// The request is not well formed. Nothing was sent.
-    Invalid(String),
-    /// The server was not reached. Nothing was sent.
-    Unreachable(String),
-    /// The request may have reached the server.
-    Interrupted(String),
-    /// The answer is larger than the limit in bytes; the request took effect.
-    TooLarge(u64),
-    /// The account must sign in again. Nothing was sent.
-    SignInRequired(String),
 }

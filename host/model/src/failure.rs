@@ -55,6 +55,20 @@ pub enum FailureClass {
 }
 
 impl FailureClass {
+    /// Every class by its word.
+    pub const ALL: [(&'static str, Self); 10] = [
+        ("invalid-input", Self::InvalidInput),
+        ("denied", Self::Denied),
+        ("not-found", Self::NotFound),
+        ("throttled", Self::Throttled),
+        ("unavailable", Self::Unavailable),
+        ("sign-in-required", Self::SignInRequired),
+        ("outcome-unknown", Self::OutcomeUnknown),
+        ("permanent", Self::Permanent),
+        ("crashed", Self::Crashed),
+        ("limit-exceeded", Self::LimitExceeded),
+    ];
+
     /// Whether another attempt may go better.
     #[must_use]
     pub const fn is_transient(self) -> bool {

@@ -5,6 +5,7 @@
 //! checked workflow → [`Plan`]. Only a plan can run.
 
 mod body;
+mod built_in;
 mod catalog;
 mod check;
 mod clock;
@@ -13,6 +14,7 @@ mod connection;
 mod diagnostic;
 mod digest;
 mod document;
+mod effect;
 mod event;
 pub mod expression;
 mod failure;
@@ -26,6 +28,7 @@ mod workflow;
 mod yaml;
 
 pub use body::MAX_RENDERED_BYTES;
+pub use built_in::{BUILT_IN, built_in};
 pub use catalog::{Catalog, CatalogPlugin};
 pub use check::validate;
 pub use clock::{Clock, ManualClock};
@@ -34,17 +37,22 @@ pub use connection::{ConnectionKind, ConnectionSpec};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use digest::{Digest, InvalidDigest};
 pub use document::{DOCUMENT_SCHEMA_URI, DocumentRef};
+pub use effect::{
+    Answer, AnswerBody, EffectCall, HttpFailure, Outcome, PartRecord, Principal, RequestRecord,
+};
 pub use event::{
-    Answer, AnswerBody, EffectCall, Event, EventKind, FORMAT, HttpFailure, InvalidRunId, Outcome,
-    PartRecord, Principal, RequestRecord, RunId, RunResult, StepOutput, StepPath, StepResult,
+    Account, Event, EventKind, FORMAT, InvalidRunId, RunGroup, RunId, RunResult, Signal,
+    StepOutput, StepPath, StepResult, Wait, WaitFor,
 };
 pub use expression::{Item, Scope, StepValue, Steps};
 pub use failure::{Failure, FailureClass};
 pub use inputs::{InputProblem, resolve_inputs};
 pub use plan::{
-    InputSpec, InputType, PLAN_FORMAT, Piece, PinnedPlugin, Plan, PlannedStep, Retry, Template,
+    Concurrency, InputSpec, InputType, OnSignInNeeded, PLAN_FORMAT, Piece, PinnedPlugin, Plan,
+    PlannedStep, Retry, Template,
 };
 pub use plugin::{ActionKind, ActionSpec, Example, HttpNeed, Manifest, RequestRule, ScopeNeed};
 pub use project::{Grants, PluginSpec, Project, parse_project};
+pub use reader::parse_duration;
 pub use source::{MAX_SOURCE_BYTES, Position, SourceFile, Span};
 pub use yaml::{MAX_YAML_DEPTH, MAX_YAML_VALUES};

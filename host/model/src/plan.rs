@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Digest, RequestRule};
+use crate::built_in::BUILT_IN;
+use crate::{Digest, FailureClass, RequestRule};
 
 /// The version of the stored form of plans.
-pub const PLAN_FORMAT: u32 = 1;
+pub const PLAN_FORMAT: u32 = 2;
 
 /// A checked workflow with everything that it needs pinned. Its stored form is its JSON, and its
 /// digest that of these bytes.
@@ -26,12 +27,33 @@ pub struct Plan {
     pub inputs: BTreeMap<String, InputSpec>,
     /// The steps in order.
     pub steps: Vec<PlannedStep>,
+    /// What is done once the run has failed, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_error: Vec<PlannedStep>,
+    /// The longest that a run may take, waiting included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// How many runs may be under way at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
     /// The outputs by name, evaluated when all steps are done.
     pub outputs: BTreeMap<String, Template>,
     /// The plugins that the steps use, by name.
     pub plugins: BTreeMap<String, PinnedPlugin>,
     /// The body templates that the steps use: name (the path as written) to text.
     pub templates: BTreeMap<String, String>,
+}
+
+/// How many runs of a workflow may be under way at a time; the others wait for their turn, in the
+/// order of their starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Concurrency {
+    /// Runs for which this gives the same text count together; all of them where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Template>,
+    /// How many; at least 1. A run that waits counts.
+    pub max: u32,
 }
 
 /// An input of a workflow.
@@ -90,7 +112,7 @@ pub struct PinnedPlugin {
 pub struct PlannedStep {
     /// Unique in the plan; `step-3` where the workflow gives none.
     pub id: String,
-    /// The plugin's name in [`Plan::plugins`].
+    /// The plugin's name in [`Plan::plugins`], or [`BUILT_IN`].
     pub plugin: String,
     /// The action's name.
     pub action: String,
@@ -111,6 +133,12 @@ pub struct PlannedStep {
     /// The user to act as, with a per-user connection.
     #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
     pub act_as: Option<Template>,
+    /// The connection to use instead while [`Self::on_sign_in_needed`] says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
+    /// What to do when an account must sign in first.
+    #[serde(default, skip_serializing_if = "OnSignInNeeded::is_default")]
+    pub on_sign_in_needed: OnSignInNeeded,
     /// When to try again.
     pub retry: Retry,
     /// The longest that an attempt may take.
@@ -124,7 +152,35 @@ const fn one() -> u32 {
     1
 }
 
-/// When to try again, for failures that may go better ([`crate::FailureClass::is_transient`]).
+/// What a step does when an account must sign in first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnSignInNeeded {
+    /// The run waits, at most so long.
+    Wait(Duration),
+    /// The step uses its fallback connection, unless it may have done something that cannot be
+    /// repeated; then the run waits, at most so long.
+    Fallback(Duration),
+    /// The step fails.
+    Fail,
+}
+
+impl OnSignInNeeded {
+    /// How long a run waits where nothing is said: 30 days.
+    pub const DEFAULT_WAIT: Duration = Duration::from_secs(30 * 86_400);
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for OnSignInNeeded {
+    fn default() -> Self {
+        Self::Wait(Self::DEFAULT_WAIT)
+    }
+}
+
+/// When to try again, for failures that may go better ([`Self::on`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Retry {
@@ -134,6 +190,21 @@ pub struct Retry {
     pub delay: Duration,
     /// The longest wait, unless the provider asks for more.
     pub max_delay: Duration,
+    /// The classes of failures that are tried again; without it those that may go better by
+    /// themselves ([`FailureClass::is_transient`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<Vec<FailureClass>>,
+}
+
+impl Retry {
+    /// Whether a failure of this class is tried again.
+    #[must_use]
+    pub fn covers(&self, class: FailureClass) -> bool {
+        match &self.on {
+            Some(classes) => classes.contains(&class),
+            None => class.is_transient(),
+        }
+    }
 }
 
 impl Default for Retry {
@@ -142,6 +213,7 @@ impl Default for Retry {
             attempts: 5,
             delay: Duration::from_secs(2),
             max_delay: Duration::from_secs(300),
+            on: None,
         }
     }
 }
@@ -199,19 +271,33 @@ impl Plan {
     /// The step of that id.
     #[must_use]
     pub fn step(&self, id: &str) -> Option<&PlannedStep> {
-        self.steps.iter().find(|step| step.id == id)
+        self.all_steps().find(|step| step.id == id)
+    }
+
+    /// The steps, then those of `on-error`.
+    pub fn all_steps(&self) -> impl Iterator<Item = &PlannedStep> {
+        self.steps.iter().chain(&self.on_error)
     }
 
     /// Hands over the text of every expression, the same one perhaps several times.
     pub(crate) fn each_expression(&self, found: &mut impl FnMut(&str)) {
-        for step in &self.steps {
+        for step in self.all_steps() {
             let optional = [&step.condition, &step.for_each, &step.act_as];
             let templates = optional.into_iter().flatten().chain([&step.with]);
             templates.for_each(|template| template.each_expression(found));
         }
-        self.outputs
-            .values()
-            .for_each(|template| template.each_expression(found));
+        let group = self.concurrency.as_ref();
+        let group = group.and_then(|concurrency| concurrency.group.as_ref());
+        let templates = self.outputs.values().chain(group);
+        templates.for_each(|template| template.each_expression(found));
+    }
+}
+
+impl PlannedStep {
+    /// Whether the host does it itself: it waits.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.plugin == BUILT_IN
     }
 }
 

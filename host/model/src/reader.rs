@@ -178,7 +178,7 @@ impl Reader<'_> {
         most: Duration,
     ) -> Option<Duration> {
         let parsed = match &node.kind {
-            Kind::String(text) => duration(text),
+            Kind::String(text) => parse_duration(text),
             _ => None,
         };
         let Some(parsed) = parsed else {
@@ -191,10 +191,12 @@ impl Reader<'_> {
             return None;
         };
         if !(least..=most).contains(&parsed) {
-            let message = format!(
-                "{what} must be from {least:?} to {}h",
-                most.as_secs() / 3600
-            );
+            let hours = most.as_secs() / 3600;
+            let most = match hours {
+                48.. => format!("{}d", hours / 24),
+                _ => format!("{hours}h"),
+            };
+            let message = format!("{what} must be from {least:?} to {most}");
             self.invalid(node.span, message, "");
             return None;
         }
@@ -202,7 +204,9 @@ impl Reader<'_> {
     }
 }
 
-fn duration(text: &str) -> Option<Duration> {
+/// A duration as workflows write it: `500ms`, `30s`, `5m`, `1h30m`, `3d`; `None` where it is none.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut all = Duration::ZERO;
     let mut largest = u64::MAX;
@@ -279,7 +283,7 @@ mod tests {
             ("5ß", None),
         ] {
             assert_eq!(
-                duration(text),
+                parse_duration(text),
                 expected.map(Duration::from_millis),
                 "{text}"
             );

@@ -119,6 +119,15 @@ mod any_workflow {
             "'${{ steps.a.output.messages }}'",
             "'${{ steps.b.output }}'",
             "'${{ item.x + 1 }}'",
+            "wait/timer",
+            "wait/approval",
+            "{for: 3d}",
+            "{message: m, deadline: 1d}",
+            "{attempts: 2, on: [crashed]}",
+            "{wait: 2d}",
+            "fallback",
+            "{group: '${{ inputs.a }}', max: 2}",
+            "'${{ failure.message }}'",
             "exchange/send",
             "exchange/move",
             "graph-import/messages",
@@ -146,14 +155,18 @@ mod any_workflow {
     proptest! {
         #[test]
         fn gives_a_plan_or_an_error(
-            top in entries(&["on", "inputs", "connections", "outputs", "steps", "x", "workflow"]),
+            top in entries(&[
+                "on", "inputs", "connections", "outputs", "steps", "x", "workflow", "timeout",
+                "retry", "on-sign-in-needed", "concurrency",
+            ]),
             steps in prop::collection::vec(
                 entries(&[
                     "id", "uses", "with", "if", "for-each", "as", "connection", "timeout", "retry",
-                    "max-parallel", "continue-on-error", "y",
+                    "max-parallel", "continue-on-error", "on-sign-in-needed", "y",
                 ]),
                 0..4,
             ),
+            on_error in prop::collection::vec(entries(&["id", "uses", "with", "if"]), 0..2),
         ) {
             let mut text = "workflow: w\n".to_owned();
             for (key, value) in top {
@@ -161,6 +174,15 @@ mod any_workflow {
             }
             text += "steps:\n";
             for step in steps {
+                text += "  - name: n\n";
+                for (key, value) in step {
+                    text += &format!("    {key}: {value}\n");
+                }
+            }
+            if !on_error.is_empty() {
+                text += "on-error:\n";
+            }
+            for step in on_error {
                 text += "  - name: n\n";
                 for (key, value) in step {
                     text += &format!("    {key}: {value}\n");

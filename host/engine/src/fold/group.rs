@@ -4,11 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use docket_model::{Failure, StepResult, StepValue};
+use docket_model::{Account, Failure, StepResult, StepValue, Wait};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::place::{Attempt, Place};
+use super::place::{Attempt, Before, Place};
 
 /// A step under way.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct Group {
     /// All places before this one were touched.
     untouched: usize,
     running: BTreeSet<usize>,
+    /// Each keeps its share of `max-parallel`, so that what waits is no more than what may run.
+    waiting: BTreeSet<usize>,
     retrying: BTreeSet<(Timestamp, usize)>,
     /// The first of the places that failed for good.
     failed: Option<usize>,
@@ -45,10 +47,16 @@ impl Group {
                 .collect(),
             untouched: 0,
             running: BTreeSet::new(),
+            waiting: BTreeSet::new(),
             retrying: BTreeSet::new(),
             failed: None,
             ended: 0,
         }
+    }
+
+    /// Whether there are items.
+    pub(crate) const fn is_of_items(&self) -> bool {
+        self.items.is_some()
     }
 
     /// An item's value.
@@ -59,6 +67,42 @@ impl Group {
     /// How many attempts are under way.
     pub(crate) fn running_count(&self) -> usize {
         self.running.len()
+    }
+
+    /// How many attempts are under way or wait.
+    pub(crate) fn begun_count(&self) -> usize {
+        self.running.len() + self.waiting.len()
+    }
+
+    /// The attempts that wait, and since when.
+    pub(crate) fn waiting(
+        &self,
+    ) -> impl Iterator<Item = (Option<u32>, &Attempt, &Wait, Timestamp)> {
+        self.waiting
+            .iter()
+            .filter_map(|place| match &self.places[*place] {
+                Place::Waiting {
+                    attempt,
+                    wait,
+                    since,
+                } => Some((self.name(*place), attempt.as_ref(), wait, *since)),
+                _ => None,
+            })
+    }
+
+    /// The next attempt that waits for its time alone, and that time.
+    pub(crate) fn retrying(&self) -> Option<(Option<u32>, &Before, Timestamp)> {
+        let (at, place) = *self.retrying.first()?;
+        match &self.places[place] {
+            Place::Retrying { before, .. } => Some((self.name(place), before, at)),
+            _ => None,
+        }
+    }
+
+    /// What a place's next attempt goes by.
+    pub(crate) fn before(&self, item: Option<u32>) -> Option<Before> {
+        let place = self.places.get(self.index(item).ok()?)?;
+        place.upcoming().map(|(before, _)| before)
     }
 
     /// The attempts under way.
@@ -82,7 +126,7 @@ impl Group {
     /// The first place that failed for good.
     pub(crate) fn first_failure(&self) -> Option<(Option<u32>, &Failure)> {
         match &self.places[self.failed?] {
-            Place::Failed(failure) => Some((self.name(self.failed?), failure)),
+            Place::Failed(before) => Some((self.name(self.failed?), before.failure.as_ref()?)),
             _ => None,
         }
     }
@@ -106,7 +150,7 @@ impl Group {
             _ => return Err(waiting.map(|(at, _)| at)),
         };
         match self.places[place].upcoming() {
-            Some((attempt, ..)) => Ok((self.name(place), attempt)),
+            Some((before, _)) => Ok((self.name(place), before.attempt.saturating_add(1))),
             None => Err(None),
         }
     }
@@ -116,13 +160,14 @@ impl Group {
         item: Option<u32>,
         attempt: u32,
         input: Value,
+        connection: Option<String>,
         at: Timestamp,
     ) -> Result<(), &'static str> {
         let place = self.index(item)?;
-        if let Some((_, _, due)) = self.places[place].upcoming() {
+        if let Some((_, due)) = self.places[place].upcoming() {
             self.retrying.remove(&(due, place));
         }
-        self.places[place].start(attempt, input, at)?;
+        self.places[place].start(attempt, input, connection, at)?;
         self.running.insert(place);
         self.touch();
         Ok(())
@@ -145,15 +190,39 @@ impl Group {
         Ok(())
     }
 
+    pub(crate) fn wait(
+        &mut self,
+        item: Option<u32>,
+        attempt: u32,
+        wait: Wait,
+        since: Timestamp,
+    ) -> Result<(), &'static str> {
+        let place = self.index(item)?;
+        self.places[place].wait(attempt, wait, since)?;
+        self.running.remove(&place);
+        self.waiting.insert(place);
+        Ok(())
+    }
+
+    /// What a place waits for.
+    pub(crate) fn wait_of(&self, item: Option<u32>) -> Option<&Wait> {
+        match self.places.get(self.index(item).ok()?)? {
+            Place::Waiting { wait, .. } => Some(wait),
+            _ => None,
+        }
+    }
+
     pub(crate) fn finish(
         &mut self,
         item: Option<u32>,
         attempt: u32,
         result: StepResult,
+        at: Timestamp,
     ) -> Result<(), &'static str> {
         let place = self.index(item)?;
-        self.places[place].finish(attempt, result)?;
+        self.places[place].finish(attempt, result, at)?;
         self.running.remove(&place);
+        self.waiting.remove(&place);
         match &self.places[place] {
             Place::Retrying { at, .. } => {
                 self.retrying.insert((*at, place));
@@ -165,6 +234,29 @@ impl Group {
             _ => self.ended += 1,
         }
         Ok(())
+    }
+
+    /// Lets all go on that wait for the account's sign-in.
+    pub(crate) fn sign_in(&mut self, account: &Account, at: Timestamp) {
+        let (places, retrying) = (&mut self.places, &mut self.retrying);
+        self.waiting.retain(|place| {
+            let goes_on = places[*place].sign_in(account, at);
+            if goes_on {
+                retrying.insert((at, *place));
+            }
+            !goes_on
+        });
+    }
+
+    /// Lets all be tried again that failed for good.
+    pub(crate) fn take_up(&mut self, at: Timestamp) {
+        for (number, place) in self.places.iter_mut().enumerate() {
+            if place.take_up(at) {
+                self.retrying.insert((at, number));
+                self.ended -= 1;
+            }
+        }
+        self.failed = None;
     }
 
     /// What later steps see of it.

@@ -6,29 +6,52 @@
 
 mod group;
 mod place;
+mod rest;
+mod signals;
 
 use std::sync::Arc;
 
-use docket_model::{Event, EventKind, Failure, Plan, PlannedStep, RunResult, StepPath, Steps};
-use jiff::Timestamp;
+use docket_model::{
+    Event, EventKind, Failure, FailureClass, Plan, PlannedStep, RunResult, StepPath, StepResult,
+    StepValue, Steps, WaitFor,
+};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::StoreError;
 pub(crate) use group::Group;
-pub(crate) use place::{Attempt, Recorded};
+pub(crate) use place::{Attempt, Before, Recorded};
+use signals::Signals;
 
 /// A run's state after some of its events.
 pub(crate) struct RunState {
     plan: Arc<Plan>,
     inputs: Option<Value>,
-    /// How many steps are over.
+    /// How many steps are over, of the plan's and then of its `on-error`.
     position: usize,
     /// What they left behind.
     steps: Steps,
     /// The step after them, once something happened in it.
     group: Option<Group>,
+    /// The failure, while the steps of `on-error` run.
+    failing: Option<Failing>,
+    signals: Signals,
+    /// When the run started, or was resumed; its `timeout` counts from here.
+    since: Timestamp,
+    /// How often it was resumed.
+    rounds: u32,
     result: Option<RunResult>,
     events: u64,
+}
+
+/// Why a run fails, and where it stood.
+struct Failing {
+    path: Option<StepPath>,
+    failure: Failure,
+    /// The failure as the steps of `on-error` see it.
+    value: Value,
+    position: usize,
+    group: Option<Group>,
 }
 
 /// The next thing to do.
@@ -38,10 +61,16 @@ pub(crate) enum Next {
     Expand,
     /// Start this attempt of the current step or of an item of it.
     Begin(StepPath, u32),
-    /// Nothing until an attempt under way ends, or until the next attempt's time.
+    /// End a wait: what was waited for has come, or its deadline.
+    Finish(StepPath, u32, StepResult),
+    /// Nothing until an attempt under way ends, somebody tells the run something, or this time.
     Wait(Option<Timestamp>),
-    /// End the run: a step failed for good, and no attempt is under way.
-    Fail(StepPath, Failure),
+    /// Let what is under way come to its end, and then fail the run: its time is up.
+    TimeUp(Failure),
+    /// Fail the run, and begin its `on-error` if it has one: no attempt is under way.
+    Fail(Option<StepPath>, Failure),
+    /// End the run, which has failed before.
+    Lose(Option<StepPath>, Failure),
     /// End the run: every step is over.
     Succeed,
     /// Nothing: the run has ended.
@@ -72,6 +101,10 @@ impl RunState {
             position: 0,
             steps: Steps::new(),
             group: None,
+            failing: None,
+            signals: Signals::default(),
+            since: Timestamp::MIN,
+            rounds: 0,
             result: None,
             events: 0,
         };
@@ -116,7 +149,24 @@ impl RunState {
 
     /// The step that is under way or comes next.
     pub(crate) fn current(&self) -> Option<&PlannedStep> {
-        self.plan.steps.get(self.position)
+        let main = self.plan.steps.len();
+        match &self.failing {
+            None => self.plan.steps.get(self.position),
+            Some(_) => self.plan.on_error.get(self.position.checked_sub(main)?),
+        }
+    }
+
+    /// The failure as the steps of `on-error` see it, while they run.
+    pub(crate) fn failure(&self) -> Option<&Value> {
+        self.failing.as_ref().map(|failing| &failing.value)
+    }
+
+    /// How often a step of `on-error` may have run before: what it did then was for another failure.
+    pub(crate) const fn round(&self) -> u32 {
+        match self.failing {
+            Some(_) => self.rounds,
+            None => 0,
+        }
     }
 
     /// An attempt under way.
@@ -125,6 +175,12 @@ impl RunState {
         let group = self.group.as_ref()?;
         (step.id == *path.step).then_some(())?;
         group.under_way(path.item)
+    }
+
+    /// What the next attempt of a place goes by.
+    pub(crate) fn before(&self, item: Option<u32>) -> Before {
+        let group = self.group.as_ref();
+        group.and_then(|group| group.before(item)).unwrap_or_default()
     }
 
     /// The attempts under way.
@@ -144,8 +200,15 @@ impl RunState {
             return Next::Nothing(result.clone());
         }
         let Some(step) = self.current() else {
-            return Next::Succeed;
+            return match &self.failing {
+                Some(failing) => Next::Lose(failing.path.clone(), failing.failure.clone()),
+                None => Next::Succeed,
+            };
         };
+        let deadline = self.deadline();
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            return Next::TimeUp(time_up());
+        }
         let begin = |item, attempt| Next::Begin(path(step, item), attempt);
         let Some(group) = &self.group else {
             return match step.for_each {
@@ -156,22 +219,39 @@ impl RunState {
         if let Some((item, failure)) = group.first_failure()
             && !step.continue_on_error
         {
-            return match group.running_count() {
-                0 => Next::Fail(path(step, item), failure.clone()),
-                _ => Next::Wait(None),
+            return match (group.running_count(), &self.failing) {
+                (0, None) => Next::Fail(Some(path(step, item)), failure.clone()),
+                (0, Some(failing)) => Next::Lose(failing.path.clone(), failing.failure.clone()),
+                _ => Next::Wait(deadline),
             };
         }
-        if group.running_count() >= parallel(step) {
-            return Next::Wait(None);
+        let mut until = deadline;
+        let mut sooner = |at: Option<Timestamp>| until = [until, at].into_iter().flatten().min();
+        for (item, attempt, wait, _) in group.waiting() {
+            let path = path(step, item);
+            if let Some(result) = self.signals.end_of(&path, wait, now) {
+                return Next::Finish(path, attempt.number, result);
+            }
+            sooner(wait.until);
         }
-        match group.next(now) {
-            Ok((item, attempt)) => begin(item, attempt),
-            Err(until) => Next::Wait(until),
+        if group.begun_count() < parallel(step) {
+            match group.next(now) {
+                Ok((item, attempt)) => return begin(item, attempt),
+                Err(due) => sooner(due),
+            }
         }
+        Next::Wait(until)
+    }
+
+    /// When the run's time is up. What follows a failure has the time that its steps have.
+    fn deadline(&self) -> Option<Timestamp> {
+        let timeout = self.plan.timeout.filter(|_| self.failing.is_none())?;
+        let timeout = SignedDuration::try_from(timeout).unwrap_or(SignedDuration::MAX);
+        Some(self.since.saturating_add(timeout).unwrap_or(Timestamp::MAX))
     }
 
     fn take(&mut self, event: Event) -> Result<(), &'static str> {
-        if self.result.is_some() {
+        if self.result.is_some() && event.kind != EventKind::RunResumed {
             return Err("the run has ended");
         }
         if self.inputs.is_none() != matches!(event.kind, EventKind::RunStarted { .. }) {
@@ -185,6 +265,7 @@ impl RunState {
                     return Err("the plan is of another workflow");
                 }
                 self.inputs = Some(inputs);
+                self.since = event.at;
                 Ok(())
             }
             EventKind::ItemsExpanded { step, items } => {
@@ -202,14 +283,42 @@ impl RunState {
                 path,
                 attempt,
                 input,
+                connection,
             } => {
                 let step = self.current().ok_or("all steps are over")?;
                 let parallel = parallel(step);
                 let group = self.group_of(&path)?;
-                if group.running_count() >= parallel {
+                if group.begun_count() >= parallel {
                     return Err("more attempts are under way than the step allows");
                 }
-                group.start(path.item, attempt, input, event.at)
+                group.start(path.item, attempt, input, connection, event.at)
+            }
+            EventKind::StepWaiting {
+                path,
+                attempt,
+                wait,
+            } => {
+                let is_built_in = self.current().is_some_and(PlannedStep::is_built_in);
+                let fits = match &wait.on {
+                    WaitFor::SignIn { .. } => !is_built_in,
+                    WaitFor::Retry { .. } => false,
+                    _ => is_built_in,
+                };
+                if !fits {
+                    return Err("such a step does not wait for that");
+                }
+                let at = event.at;
+                self.group_of(&path)?.wait(path.item, attempt, wait, at)
+            }
+            EventKind::Signalled { id, signal } => {
+                self.signals.take(id, signal, event.at);
+                Ok(())
+            }
+            EventKind::SignedIn { account } => {
+                if let Some(group) = &mut self.group {
+                    group.sign_in(&account, event.at);
+                }
+                Ok(())
             }
             EventKind::EffectIntended {
                 path,
@@ -235,8 +344,18 @@ impl RunState {
                 path,
                 attempt,
                 result,
-            } => self.group_of(&path)?.finish(path.item, attempt, result),
-            EventKind::RunFinished { result } => self.end(result),
+            } => {
+                if let StepResult::Done(_) = result
+                    && let Some(wait) = self.group_of(&path)?.wait_of(path.item).cloned()
+                {
+                    self.signals.use_up(&wait);
+                }
+                let group = self.group_of(&path)?;
+                group.finish(path.item, attempt, result, event.at)
+            }
+            EventKind::RunFailing { path, failure } => self.fail(path, failure, event.at),
+            EventKind::RunResumed => self.resume(event.at),
+            EventKind::RunFinished { result } => self.end(result, event.at),
         }
     }
 
@@ -249,29 +368,106 @@ impl RunState {
         Ok(self.group.get_or_insert_with(Group::of_one))
     }
 
-    fn end(&mut self, result: RunResult) -> Result<(), &'static str> {
-        let is_over = self.position == self.plan.steps.len();
-        match &result {
-            RunResult::Succeeded { .. } | RunResult::Failed { path: None, .. } if !is_over => {
-                return Err("some steps are not over");
+    fn fail(
+        &mut self,
+        path: Option<StepPath>,
+        failure: Failure,
+        at: Timestamp,
+    ) -> Result<(), &'static str> {
+        if self.plan.on_error.is_empty() || self.failing.is_some() {
+            return Err("nothing is done about a failure here");
+        }
+        self.may_fail(path.as_ref(), at)?;
+        let value = failure_value(path.as_ref(), &failure);
+        // Every step has something that `steps` can show, whether it came to its turn or not.
+        for step in &self.plan.steps[self.position..] {
+            let is_it = path.as_ref().is_some_and(|path| *path.step == *step.id);
+            let failure = is_it.then(|| value.clone());
+            let left = StepValue {
+                output: None,
+                failure,
+            };
+            self.steps.insert(step.id.clone(), left);
+        }
+        self.failing = Some(Failing {
+            path,
+            failure,
+            value,
+            position: self.position,
+            group: self.group.take(),
+        });
+        self.position = self.plan.steps.len();
+        Ok(())
+    }
+
+    fn resume(&mut self, at: Timestamp) -> Result<(), &'static str> {
+        if !matches!(
+            self.result,
+            Some(RunResult::Failed { .. } | RunResult::Cancelled)
+        ) {
+            return Err("only a run that failed or was cancelled goes on");
+        }
+        self.result = None;
+        self.since = at;
+        self.rounds += 1;
+        if let Some(failing) = self.failing.take() {
+            self.position = failing.position;
+            self.group = failing.group;
+            let again = self.plan.steps[self.position..].iter();
+            for step in again.chain(&self.plan.on_error) {
+                self.steps.remove(&step.id);
             }
-            RunResult::Failed {
-                path: Some(path), ..
-            } if !self.has_failed(path) => return Err("the step has not failed"),
-            _ => {}
+        }
+        let is_repeated = self.current().is_some_and(|step| step.for_each.is_some());
+        match &mut self.group {
+            // Its list could not be evaluated.
+            Some(group) if is_repeated && !group.is_of_items() => self.group = None,
+            Some(group) => group.take_up(at),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, result: RunResult, at: Timestamp) -> Result<(), &'static str> {
+        match (&result, &self.failing) {
+            (RunResult::Cancelled, _) => {}
+            (RunResult::Failed { path, .. }, Some(failing)) => {
+                if failing.path != *path {
+                    return Err("the run fails for another reason");
+                }
+            }
+            (RunResult::Failed { path, .. }, None) => self.may_fail(path.as_ref(), at)?,
+            (RunResult::Succeeded { .. }, _) => {
+                if self.position != self.plan.steps.len() || self.failing.is_some() {
+                    return Err("some steps are not over");
+                }
+            }
         }
         self.result = Some(result);
         Ok(())
     }
 
-    fn has_failed(&self, path: &StepPath) -> bool {
+    /// Whether the run can have failed there: at a step, else by its outputs or its time.
+    fn may_fail(&self, path: Option<&StepPath>, at: Timestamp) -> Result<(), &'static str> {
+        let Some(path) = path else {
+            let is_over = self.position == self.plan.steps.len();
+            let is_late = self.deadline().is_some_and(|deadline| deadline <= at);
+            return match is_over || is_late {
+                true => Ok(()),
+                false => Err("some steps are not over"),
+            };
+        };
         let of_current = self.current().is_some_and(|step| step.id == *path.step);
-        match &self.group {
+        let has_failed = match &self.group {
             Some(group) if of_current => group.has_failed(path.item),
             _ => {
                 let left = self.steps.get(path.step.as_ref());
                 left.is_some_and(|left| left.failure.is_some())
             }
+        };
+        match has_failed {
+            true => Ok(()),
+            false => Err("the step has not failed"),
         }
     }
 
@@ -292,6 +488,27 @@ impl RunState {
     }
 }
 
+fn time_up() -> Failure {
+    Failure::new(
+        FailureClass::LimitExceeded,
+        "run-timeout",
+        "the run took longer than its `timeout`",
+    )
+    .with_remedy("give the workflow a longer `timeout`, and resume the run or start another")
+}
+
+/// A failure as the steps of `on-error` see it.
+fn failure_value(path: Option<&StepPath>, failure: &Failure) -> Value {
+    let mut value = serde_json::to_value(failure).unwrap_or_default();
+    if let Some(path) = path {
+        value["step"] = (*path.step).into();
+        if let Some(item) = path.item {
+            value["item"] = item.into();
+        }
+    }
+    value
+}
+
 fn path(step: &PlannedStep, item: Option<u32>) -> StepPath {
     StepPath {
         step: step.id.as_str().into(),
@@ -308,6 +525,11 @@ fn name(kind: &EventKind) -> &'static str {
         EventKind::RunStarted { .. } => "run-started",
         EventKind::ItemsExpanded { .. } => "items-expanded",
         EventKind::StepStarted { .. } => "step-started",
+        EventKind::StepWaiting { .. } => "step-waiting",
+        EventKind::Signalled { .. } => "signalled",
+        EventKind::SignedIn { .. } => "signed-in",
+        EventKind::RunFailing { .. } => "run-failing",
+        EventKind::RunResumed => "run-resumed",
         EventKind::EffectIntended { .. } => "effect-intended",
         EventKind::EffectDone { .. } => "effect-done",
         EventKind::StepSkipped { .. } => "step-skipped",

@@ -1,6 +1,6 @@
 //! One place of a run, a step or an item, and its attempts.
 
-use docket_model::{EffectCall, Failure, FailureClass, Outcome, StepResult};
+use docket_model::{Account, EffectCall, Failure, FailureClass, Outcome, StepResult, Wait, WaitFor};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -9,17 +9,38 @@ use serde_json::Value;
 pub(crate) enum Place {
     Untouched,
     Running(Box<Attempt>),
-    /// The last attempt failed, and another follows at its time.
+    /// The attempt waits for something else than time alone, or a built-in step for its time.
+    Waiting {
+        attempt: Box<Attempt>,
+        wait: Wait,
+        since: Timestamp,
+    },
+    /// The last attempt ended, and another follows at its time.
     Retrying {
-        /// The last attempt.
-        attempt: u32,
-        /// How many attempts failed in a way that counts against the step's `retry`.
-        failures: u32,
+        before: Box<Before>,
         at: Timestamp,
     },
     Skipped,
     Done(Value),
-    Failed(Failure),
+    /// The attempt that failed for good, and its failure.
+    Failed(Box<Before>),
+}
+
+/// What an attempt leaves to the next one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Before {
+    /// The number of the last attempt; 0 where there was none.
+    pub(crate) attempt: u32,
+    /// How many attempts failed in a way that counts against the step's `retry`.
+    pub(crate) failures: u32,
+    /// Whether any attempt intended an effect that may not be repeated.
+    pub(crate) has_intended: bool,
+    /// The fallback connection, once an attempt used it.
+    pub(crate) connection: Option<String>,
+    /// What the last attempt ended with.
+    pub(crate) failure: Option<Failure>,
+    /// When it ended.
+    pub(crate) ended_at: Option<Timestamp>,
 }
 
 /// An attempt under way, with all that it did so far.
@@ -31,8 +52,10 @@ pub(crate) struct Attempt {
     pub(crate) started_at: Timestamp,
     /// The step's input.
     pub(crate) input: Value,
-    /// How many attempts before it failed in a way that counts against the step's `retry`.
-    pub(crate) failures: u32,
+    /// The connection, where it is not the step's own.
+    pub(crate) connection: Option<String>,
+    /// What came before it.
+    pub(crate) before: Before,
     /// Its effects, in order; only the last may lack its outcomes.
     pub(crate) effects: Vec<Recorded>,
 }
@@ -47,16 +70,11 @@ pub(crate) struct Recorded {
 }
 
 impl Place {
-    /// The number and the counted failures of the attempt that comes next, and its time; `None`
-    /// where none comes.
-    pub(crate) const fn upcoming(&self) -> Option<(u32, u32, Timestamp)> {
+    /// What the attempt that comes next goes by, and its time; `None` where none comes.
+    pub(crate) fn upcoming(&self) -> Option<(Before, Timestamp)> {
         match self {
-            Self::Untouched => Some((1, 0, Timestamp::MIN)),
-            Self::Retrying {
-                attempt,
-                failures,
-                at,
-            } => Some((attempt.saturating_add(1), *failures, *at)),
+            Self::Untouched => Some((Before::default(), Timestamp::MIN)),
+            Self::Retrying { before, at } => Some((before.as_ref().clone(), *at)),
             _ => None,
         }
     }
@@ -65,17 +83,19 @@ impl Place {
         &mut self,
         attempt: u32,
         input: Value,
+        connection: Option<String>,
         at: Timestamp,
     ) -> Result<(), &'static str> {
-        let (number, failures, _) = self.upcoming().ok_or("no attempt is due")?;
-        if attempt != number {
+        let (before, _) = self.upcoming().ok_or("no attempt is due")?;
+        if attempt != before.attempt.saturating_add(1) {
             return Err("attempts are numbered one by one");
         }
         *self = Self::Running(Box::new(Attempt {
-            number,
+            number: attempt,
             started_at: at,
             input,
-            failures,
+            connection,
+            before,
             effects: Vec::new(),
         }));
         Ok(())
@@ -91,24 +111,78 @@ impl Place {
         }
     }
 
-    pub(crate) fn finish(&mut self, number: u32, result: StepResult) -> Result<(), &'static str> {
-        let attempt = self.attempt(number)?;
-        *self = match result {
-            StepResult::Done(output) => Self::Done(output.value),
-            StepResult::Failed {
-                failure,
-                retry_at: None,
-            } => Self::Failed(failure),
-            StepResult::Failed {
-                failure,
-                retry_at: Some(at),
-            } => Self::Retrying {
-                attempt: attempt.number,
-                failures: attempt.failures_with(&failure),
-                at,
-            },
+    pub(crate) fn wait(
+        &mut self,
+        number: u32,
+        wait: Wait,
+        since: Timestamp,
+    ) -> Result<(), &'static str> {
+        let attempt = self.attempt(number)?.clone();
+        *self = Self::Waiting {
+            attempt: Box::new(attempt),
+            wait,
+            since,
         };
         Ok(())
+    }
+
+    pub(crate) fn finish(
+        &mut self,
+        number: u32,
+        result: StepResult,
+        at: Timestamp,
+    ) -> Result<(), &'static str> {
+        let attempt = match self {
+            Self::Waiting { attempt, .. } if attempt.number == number => attempt,
+            _ => self.attempt(number)?,
+        };
+        *self = match result {
+            StepResult::Done(output) => Self::Done(output.value),
+            StepResult::Failed { failure, retry_at } => {
+                let before = Box::new(attempt.left(failure, at));
+                match retry_at {
+                    None => Self::Failed(before),
+                    Some(at) => Self::Retrying { before, at },
+                }
+            }
+        };
+        Ok(())
+    }
+
+    /// Lets the next attempt follow where the account's sign-in was waited for. Says whether it was.
+    pub(crate) fn sign_in(&mut self, account: &Account, at: Timestamp) -> bool {
+        let Self::Waiting { attempt, wait, .. } = self else {
+            return false;
+        };
+        let WaitFor::SignIn {
+            account: needed,
+            failure,
+            ..
+        } = &wait.on
+        else {
+            return false;
+        };
+        if needed != account {
+            return false;
+        }
+        let mut before = Box::new(attempt.left(failure.clone(), at));
+        // The account is the right one again: no reason to look for another.
+        before.failure = None;
+        *self = Self::Retrying { before, at };
+        true
+    }
+
+    /// Lets an attempt follow at `at` where there would be none, with all attempts of `retry` again.
+    /// Says whether there would.
+    pub(crate) fn take_up(&mut self, at: Timestamp) -> bool {
+        let Self::Failed(before) = self else {
+            return false;
+        };
+        let mut before = std::mem::take(before);
+        before.failures = 0;
+        before.failure = None;
+        *self = Self::Retrying { before, at };
+        true
     }
 
     pub(crate) fn attempt(&mut self, number: u32) -> Result<&mut Attempt, &'static str> {
@@ -124,7 +198,24 @@ impl Attempt {
     /// sign-in does not use them up.
     pub(crate) fn failures_with(&self, failure: &Failure) -> u32 {
         let counts = failure.class != FailureClass::SignInRequired;
-        self.failures.saturating_add(u32::from(counts))
+        self.before.failures.saturating_add(u32::from(counts))
+    }
+
+    /// Whether it, or one before it, intended an effect that may not be repeated.
+    pub(crate) fn has_intended(&self) -> bool {
+        let is_unrepeatable = |effect: &Recorded| !effect.call.is_repeatable();
+        self.before.has_intended || self.effects.iter().any(is_unrepeatable)
+    }
+
+    fn left(&self, failure: Failure, at: Timestamp) -> Before {
+        Before {
+            attempt: self.number,
+            failures: self.failures_with(&failure),
+            has_intended: self.has_intended(),
+            connection: self.connection.clone(),
+            failure: Some(failure),
+            ended_at: Some(at),
+        }
     }
 
     pub(crate) fn intend(&mut self, index: u32, call: EffectCall) -> Result<(), &'static str> {

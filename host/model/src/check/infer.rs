@@ -26,6 +26,8 @@ pub(crate) struct Names<'a> {
     pub(crate) finished: usize,
     /// `item`, where the step repeats.
     pub(crate) item: Option<Type>,
+    /// `failure`, in the steps of `on-error`.
+    pub(crate) failure: Option<Type>,
 }
 
 /// Something wrong with an expression.
@@ -130,13 +132,20 @@ impl Inference<'_> {
             }
             ("item", Some(item)) => item.clone(),
             ("index", Some(_)) => Type::Int,
+            ("failure", _) => match &self.names.failure {
+                Some(failure) => failure.clone(),
+                None => {
+                    let message = "`failure` is there only in steps of `on-error`".to_owned();
+                    self.problem(id, UNKNOWN_NAME, message, None)
+                }
+            },
             ("item" | "index", None) => {
                 let message = format!("`{name}` is there only in steps with `for-each`");
                 self.problem(id, UNKNOWN_NAME, message, None)
             }
             _ if TYPES.contains(&name) => Type::Any,
             _ => {
-                let roots = ["inputs", "steps", "run", "item", "index"];
+                let roots = ["inputs", "steps", "run", "item", "index", "failure"];
                 let locals = self.locals.iter().map(|(local, _)| local.as_str());
                 let locals = locals.filter(|local| !local.starts_with('@'));
                 let help = suggestion(name, roots.into_iter().chain(locals));
@@ -212,10 +221,7 @@ impl Inference<'_> {
         };
         match name {
             "output" => step.output.clone(),
-            "failure" if step.may_fail => {
-                let fields = ["class", "code", "message", "remedy"];
-                Type::object(fields.map(|name| (name.to_owned(), Type::String)), true)
-            }
+            "failure" if step.may_fail => Type::failure(),
             "failure" => {
                 let message = format!("the step `{}` has no failure to look at", step.id);
                 let help = "a failure ends the run, unless the step says `continue-on-error: true`";

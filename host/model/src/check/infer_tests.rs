@@ -48,6 +48,7 @@ fn find(text: &str) -> Result<Type, Vec<String>> {
         steps: &steps,
         finished: 2,
         item: Some(Type::of_schema(&message)),
+        failure: None,
     };
     let expression = Language::new().parse(text).unwrap();
     let (found, problems) = infer(&expression, &names);

@@ -8,7 +8,7 @@ use super::types::Type;
 use crate::expression::Language;
 use crate::reader::Reader;
 use crate::workflow::{self, Step, Workflow};
-use crate::{Catalog, Diagnostics, PLAN_FORMAT, Plan, PlannedStep, SourceFile, yaml};
+use crate::{Catalog, Concurrency, Diagnostics, PLAN_FORMAT, Plan, PlannedStep, SourceFile, yaml};
 
 /// Checks a workflow and makes its plan. There is a plan exactly when there is no error among the
 /// diagnostics, which come in the order of the file.
@@ -56,32 +56,46 @@ fn check(
 impl Checker<'_> {
     fn plan(&mut self, workflow: &Workflow<'_>, catalog: &Catalog, templates: Load<'_>) -> Plan {
         self.connections(workflow, catalog);
-        let found: Vec<_> = workflow
-            .steps
-            .iter()
-            .map(|step| self.find(step, catalog))
-            .collect();
-        let with_found = || workflow.steps.iter().zip(&found);
+        let all = || workflow.steps.iter().chain(&workflow.on_error);
+        let found: Vec<_> = all().map(|step| self.find(step, catalog)).collect();
+        let with_found = || all().zip(&found);
         let facts: Vec<StepFacts> = with_found()
             .map(|(step, found)| StepFacts::of(step, *found))
             .collect();
+        let main = workflow.steps.len();
+        // After a failure nobody knows which steps are done: each may have failed.
+        let mut facts_on_error = facts.clone();
+        let (before, _) = facts_on_error.split_at_mut(main);
+        before.iter_mut().for_each(|fact| fact.may_fail = true);
         let inputs = workflow.inputs.iter();
         let inputs = inputs.map(|(name, spec)| (name.clone(), Type::of_input(spec)));
         let mut names = Names {
             inputs: Type::object(inputs, false),
-            steps: &facts,
+            steps: facts.get(..main).unwrap_or_default(),
             finished: 0,
             item: None,
+            failure: None,
         };
+        self.group(workflow, &names);
         let mut used = Used::new(templates);
-        let mut steps = Vec::with_capacity(workflow.steps.len());
+        let mut steps = Vec::with_capacity(facts.len());
         for (at, (step, found)) in with_found().enumerate() {
+            if at == main {
+                names.steps = &facts_on_error;
+                names.failure = Some(Type::failure());
+            }
             names.finished = at;
             self.expressions(step, *found, names.clone(), &mut used);
             let connection = self.connection(step, *found, workflow, catalog);
-            steps.extend(planned(step, connection));
+            let fallback = self.fallback(step, connection.as_deref(), catalog);
+            steps.extend(planned(step, connection, fallback));
         }
-        names.finished = facts.len();
+        names = Names {
+            steps: facts.get(..main).unwrap_or_default(),
+            finished: main,
+            failure: None,
+            ..names
+        };
         let mut outputs = std::collections::BTreeMap::new();
         for (name, content) in &workflow.outputs {
             self.shape(content, &names);
@@ -97,7 +111,14 @@ impl Checker<'_> {
             source: self.file.digest(),
             inputs: workflow.inputs.clone(),
             plugins: plugins.collect(),
+            // Where a step has no action, there is an error and no plan.
+            on_error: steps.split_off(main.min(steps.len())),
             steps,
+            timeout: workflow.timeout,
+            concurrency: workflow.concurrency.as_ref().map(|together| Concurrency {
+                group: together.group.as_ref().map(workflow::Content::to_template),
+                max: together.max,
+            }),
             outputs,
             templates: used
                 .texts
@@ -106,9 +127,25 @@ impl Checker<'_> {
                 .collect(),
         }
     }
+
+    /// The group of `concurrency` is known before the first step: it sees the inputs alone.
+    fn group(&mut self, workflow: &Workflow<'_>, names: &Names<'_>) {
+        let together = workflow.concurrency.as_ref();
+        if let Some(group) = together.and_then(|together| together.group.as_ref()) {
+            let names = Names {
+                steps: &[],
+                ..names.clone()
+            };
+            self.must_be(group, &names, "`group`", &Type::String);
+        }
+    }
 }
 
-fn planned(step: &Step<'_>, connection: Option<String>) -> Option<PlannedStep> {
+fn planned(
+    step: &Step<'_>,
+    connection: Option<String>,
+    fallback: Option<String>,
+) -> Option<PlannedStep> {
     let (plugin, action) = step.uses.as_ref()?;
     let template = |content: &Option<workflow::Content<'_>>| {
         content.as_ref().map(workflow::Content::to_template)
@@ -123,6 +160,8 @@ fn planned(step: &Step<'_>, connection: Option<String>) -> Option<PlannedStep> {
         max_parallel: step.max_parallel,
         connection,
         act_as: template(&step.act_as),
+        fallback,
+        on_sign_in_needed: step.on_sign_in_needed.does,
         retry: step.retry.clone(),
         timeout: step.timeout,
         continue_on_error: step.continue_on_error,

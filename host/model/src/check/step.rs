@@ -11,7 +11,9 @@ use super::types::Type;
 use crate::diagnostic::suggestion;
 use crate::workflow::{Step, Workflow};
 use crate::yaml::Name;
-use crate::{ActionKind, ActionSpec, Catalog, Diagnostic};
+use crate::{
+    ActionKind, ActionSpec, BUILT_IN, Catalog, Diagnostic, OnSignInNeeded, built_in,
+};
 
 /// What the catalog has of a step.
 #[derive(Clone, Copy)]
@@ -29,7 +31,11 @@ impl Checker<'_> {
 
     fn action<'c>(&mut self, step: &Step<'_>, catalog: &'c Catalog) -> Option<&'c ActionSpec> {
         let (plugin, action) = step.uses.as_ref()?;
-        let Some(found) = catalog.plugins.get(&plugin.text) else {
+        let found = match plugin.text == BUILT_IN {
+            true => Some(built_in()),
+            false => catalog.plugins.get(&plugin.text).map(|found| &found.manifest),
+        };
+        let Some(found) = found else {
             let message = format!("there is no plugin `{}`", plugin.text);
             let known = catalog.plugins.keys().map(String::as_str);
             let help = suggestion(&plugin.text, known)
@@ -37,16 +43,12 @@ impl Checker<'_> {
             self.report("workflow/unknown-plugin", plugin, message, Some(help));
             return None;
         };
-        let Some(spec) = found.manifest.action(&action.text) else {
+        let Some(spec) = found.action(&action.text) else {
             let message = format!(
                 "the plugin `{}` has no action `{}`",
                 plugin.text, action.text
             );
-            let known = found
-                .manifest
-                .actions
-                .iter()
-                .map(|action| action.name.as_str());
+            let known = found.actions.iter().map(|action| action.name.as_str());
             let help = suggestion(&action.text, known);
             self.report("workflow/unknown-action", action, message, help);
             return None;
@@ -101,7 +103,9 @@ impl Checker<'_> {
             return None;
         };
         if let Some(kind) = catalog.connections.get(&name.text) {
-            if let Some(act_as) = &step.act_as {
+            if let Some(act_as) = &step.act_as
+                && kind.as_str() != "per-user"
+            {
                 let message = format!(
                     "`as` needs a connection of the kind per-user; `{}` is {}",
                     name.text,
@@ -119,6 +123,31 @@ impl Checker<'_> {
             self.unknown_connection(name, catalog);
         }
         Some(name.text.clone())
+    }
+
+    /// The connection to fall back to when an account must sign in first, where the step asks for it.
+    pub(super) fn fallback(
+        &mut self,
+        step: &Step<'_>,
+        connection: Option<&str>,
+        catalog: &Catalog,
+    ) -> Option<String> {
+        let OnSignInNeeded::Fallback(_) = step.on_sign_in_needed.does else {
+            return None;
+        };
+        let (plugin, _) = step.uses.as_ref()?;
+        let connection = connection.filter(|name| catalog.connections.contains_key(*name));
+        let fallback = catalog.fallbacks.get(connection?).cloned();
+        if fallback.is_none() && plugin.text != BUILT_IN {
+            let message = format!("the connection `{}` has no fallback", connection?);
+            let at = Name {
+                text: String::new(),
+                span: step.on_sign_in_needed.span.unwrap_or(step.span),
+            };
+            let help = "give it one in docket.yaml with `fallback`, or write `wait` or `fail` here";
+            self.report("workflow/fallback", &at, message, Some(help.to_owned()));
+        }
+        fallback
     }
 
     /// Checks the workflow's own `connections`.

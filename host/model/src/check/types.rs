@@ -61,6 +61,12 @@ impl Type {
         }))
     }
 
+    /// A failure: the JSON of [`crate::Failure`]. Open, since not every one has every field.
+    pub(crate) fn failure() -> Self {
+        let fields = ["class", "code", "message", "remedy"];
+        Self::object(fields.map(|name| (name.to_owned(), Self::String)), true)
+    }
+
     pub(crate) fn any_object() -> Self {
         Self::object([], true)
     }

@@ -26,6 +26,7 @@ fn evaluate(text: &str) -> Result<Value, String> {
     let scope = Scope {
         inputs: &inputs,
         steps: &steps,
+        failure: None,
         item: Some(Item {
             value: &item,
             index: 4,

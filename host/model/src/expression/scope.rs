@@ -32,6 +32,9 @@ pub struct Scope<'a> {
     pub inputs: &'a Value,
     /// `steps`.
     pub steps: &'a Steps,
+    /// `failure`, in the steps of `on-error`: the JSON of [`crate::Failure`], with `step` and perhaps
+    /// `item` where a step failed.
+    pub failure: Option<&'a Value>,
     /// `item` and `index`, in steps with `for-each`.
     pub item: Option<Item<'a>>,
     /// `run.id`.
@@ -54,6 +57,7 @@ impl VariableResolver for Scope<'_> {
         Some(CowVal::Owned(match variable {
             "inputs" => view(self.inputs),
             "steps" => Box::new(View::steps(self.steps)),
+            "failure" => view(self.failure?),
             "item" => view(self.item?.value),
             "index" => Box::new(cel::common::types::CelInt::from(i64::from(
                 self.item?.index,

@@ -6,6 +6,7 @@ mod grant;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::built_in::BUILT_IN;
 use crate::reader::{Codes, Reader, name_problem};
 use crate::yaml::{Entry, Kind, Name, Node};
 use crate::{
@@ -86,6 +87,7 @@ impl Project {
             connections: connections
                 .map(|(name, spec)| (name.clone(), spec.kind))
                 .collect(),
+            fallbacks: BTreeMap::new(),
         }
     }
 }
@@ -145,6 +147,10 @@ fn check_name(reader: &mut Reader<'_>, name: &Name, what: &str) {
 }
 
 fn plugin(reader: &mut Reader<'_>, name: &Name, node: &Node) -> Option<PluginSpec> {
+    if name.text == BUILT_IN {
+        let message = format!("no plugin can be called `{BUILT_IN}`: it names the built-in steps");
+        reader.invalid(name.span, message, "give the plugin another name");
+    }
     let what = format!("the plugin `{}`", name.text);
     let fields = reader.fields(node, &what, &["source", "grants"], &[]);
     let grants = match fields.get("grants") {

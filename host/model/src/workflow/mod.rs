@@ -3,6 +3,7 @@
 
 mod content;
 mod read;
+mod settings;
 mod step;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 pub(crate) use content::{Content, Form, Placed, TextPart};
 pub(crate) use read::{CODES, read};
+pub(crate) use settings::{Together, WhenSignInNeeded};
 
 use crate::yaml::Name;
 use crate::{InputSpec, Retry, Span};
@@ -21,6 +23,9 @@ pub(crate) struct Workflow<'n> {
     /// Plugin to connection.
     pub(crate) connections: Vec<(Name, Name)>,
     pub(crate) steps: Vec<Step<'n>>,
+    pub(crate) on_error: Vec<Step<'n>>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) concurrency: Option<Together<'n>>,
     pub(crate) outputs: Vec<(Name, Content<'n>)>,
 }
 
@@ -39,6 +44,7 @@ pub(crate) struct Step<'n> {
     pub(crate) max_parallel: u32,
     pub(crate) timeout: Duration,
     pub(crate) retry: Retry,
+    pub(crate) on_sign_in_needed: WhenSignInNeeded,
     pub(crate) continue_on_error: bool,
     /// Where the step itself is pointed at: its `uses`, or its start.
     pub(crate) span: Span,

@@ -1,8 +1,10 @@
 //! A workflow's file, top level.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::content::{content, object};
+use super::settings::{self, Defaults, YEAR};
 use super::{Content, Form, Workflow, step};
 use crate::expression::Language;
 use crate::inputs::described;
@@ -18,16 +20,20 @@ pub(crate) const CODES: Codes = Codes {
     unsupported: "workflow/unsupported",
 };
 
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 12] = [
     "workflow",
     "description",
     "on",
     "inputs",
     "connections",
+    "timeout",
+    "retry",
+    "on-sign-in-needed",
+    "concurrency",
     "steps",
+    "on-error",
     "outputs",
 ];
-const UNSUPPORTED: [&str; 3] = ["on-error", "on-sign-in-needed", "concurrency"];
 /// The longest name of a workflow, in characters.
 const LONGEST_NAME: usize = 128;
 const INPUT_KEYS: [&str; 4] = ["type", "description", "required", "default"];
@@ -43,7 +49,7 @@ pub(crate) fn read<'n>(
         reader.wrong_type(root, "a workflow", "a mapping");
         return None;
     }
-    let fields = reader.fields(root, "a workflow", &KEYS, &UNSUPPORTED);
+    let fields = reader.fields(root, "a workflow", &KEYS, &[]);
     let name = match fields.get("workflow") {
         Some(node) => workflow_name(reader, node),
         None => {
@@ -64,13 +70,32 @@ pub(crate) fn read<'n>(
     let connections = fields
         .get("connections")
         .map(|node| connections(reader, node));
+    let timeout = fields.get("timeout");
+    let timeout =
+        timeout.and_then(|node| reader.duration(node, "`timeout`", Duration::from_secs(1), YEAR));
+    let concurrency = fields.get("concurrency");
+    let concurrency =
+        concurrency.and_then(|node| settings::concurrency(reader, language, node));
+    let mut defaults = Defaults::default();
+    if let Some(node) = fields.get("retry") {
+        defaults.retry = settings::retry(reader, node, &defaults.retry);
+    }
+    if let Some(entry) = fields.entry("on-sign-in-needed") {
+        defaults.on_sign_in_needed = settings::on_sign_in_needed(reader, entry);
+    }
     let steps = match fields.get("steps") {
-        Some(node) => step::steps(reader, language, node),
+        Some(node) => step::steps(reader, language, node, ("steps", "step"), &defaults),
         None => {
             reader.missing(crate::Span::at(root.span.start), "a workflow", "steps");
             Vec::new()
         }
     };
+    let on_error = fields.get("on-error").map(|node| {
+        let words = ("on-error", "on-error");
+        step::steps(reader, language, node, words, &defaults)
+    });
+    let on_error = on_error.unwrap_or_default();
+    step::unique(reader, steps.iter().chain(&on_error));
     let outputs = match fields.get("outputs") {
         Some(node) => {
             let entries = reader.entries(node, "`outputs`");
@@ -86,6 +111,9 @@ pub(crate) fn read<'n>(
         inputs,
         connections: connections.unwrap_or_default(),
         steps,
+        on_error,
+        timeout,
+        concurrency,
         outputs,
     })
 }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use super::content::{content, object};
 use super::read::{CODES, expression};
+use super::settings::{Defaults, on_sign_in_needed, retry};
 use super::{Content, Form, Step};
+use crate::built_in::BUILT_IN;
 use crate::expression::Language;
 use crate::reader::{Fields, Reader, name_problem};
 use crate::yaml::{Kind, Name, Node};
-use crate::{Retry, Span};
+use crate::Span;
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "id",
     "name",
     "uses",
@@ -24,31 +26,35 @@ const KEYS: [&str; 13] = [
     "timeout",
     "retry",
     "continue-on-error",
+    "on-sign-in-needed",
     "description",
 ];
-const UNSUPPORTED: [&str; 3] = ["on-error", "on-sign-in-needed", "concurrency"];
-const RETRY_KEYS: [&str; 3] = ["attempts", "delay", "max-delay"];
+/// What means nothing for a step that waits.
+const FOR_PLUGINS: [&str; 5] = ["connection", "as", "retry", "timeout", "on-sign-in-needed"];
 
 /// The most steps that a workflow may have.
 const MOST_STEPS: usize = 500;
 /// The most items of a `for-each` at once.
 const MOST_PARALLEL: u32 = 64;
-const MOST_ATTEMPTS: u32 = 100;
 /// The longest that an attempt takes where the step does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// Reads `steps` or `on-error`. A step without an id is called `prefix` and its number.
 pub(super) fn steps<'n>(
     reader: &mut Reader<'_>,
     language: &Language,
     node: &'n Node,
+    (key, prefix): (&str, &str),
+    defaults: &Defaults,
 ) -> Vec<Step<'n>> {
     let Kind::List(items) = &node.kind else {
-        reader.wrong_type(node, "`steps`", "a list");
+        reader.wrong_type(node, &format!("`{key}`"), "a list");
         return Vec::new();
     };
     if items.is_empty() {
-        reader.invalid(node.span, "a workflow needs at least one step", "");
+        let message = format!("`{key}` needs at least one step");
+        reader.invalid(node.span, message, "");
     }
     if items.len() > MOST_STEPS {
         let message = format!(
@@ -60,11 +66,20 @@ pub(super) fn steps<'n>(
     }
     let mut steps = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
-        steps.push(step(reader, language, item, index));
+        let id = format!("{prefix}-{}", index + 1);
+        steps.push(step(reader, language, item, id, defaults));
     }
+    steps
+}
+
+/// Reports ids that stand twice.
+pub(super) fn unique<'s, 'n: 's>(
+    reader: &mut Reader<'_>,
+    steps: impl Iterator<Item = &'s Step<'n>>,
+) {
     let mut seen: HashMap<&str, Span> = HashMap::new();
     let mut duplicates = Vec::new();
-    for Step { id, .. } in &steps {
+    for Step { id, .. } in steps {
         match seen.get(id.text.as_str()) {
             Some(first) => {
                 let message = format!("the id `{}` stands twice", id.text);
@@ -79,23 +94,23 @@ pub(super) fn steps<'n>(
     duplicates
         .into_iter()
         .for_each(|duplicate| reader.push(duplicate));
-    steps
 }
 
 fn step<'n>(
     reader: &mut Reader<'_>,
     language: &Language,
     node: &'n Node,
-    index: usize,
+    made_up: String,
+    defaults: &Defaults,
 ) -> Step<'n> {
-    let fields = reader.fields(node, "a step", &KEYS, &UNSUPPORTED);
+    let fields = reader.fields(node, "a step", &KEYS, &[]);
     let start = Span {
         start: node.span.start,
         end: node.span.start + 1,
     };
     let id = fields.get("id").and_then(|node| id(reader, node));
     let id = id.unwrap_or_else(|| Name {
-        text: format!("step-{}", index + 1),
+        text: made_up,
         span: start,
     });
     for key in ["name", "description"] {
@@ -110,6 +125,17 @@ fn step<'n>(
             None
         }
     };
+    if uses.as_ref().is_some_and(|(name, _)| name.text == BUILT_IN) {
+        for entry in FOR_PLUGINS.iter().filter_map(|key| fields.entry(key)) {
+            let key = &entry.key.text;
+            let message = format!("`{key}` means nothing for a step that waits");
+            let help = match key.as_str() {
+                "timeout" => "write `deadline` under `with`",
+                _ => "remove it",
+            };
+            reader.invalid(entry.key.span, message, help);
+        }
+    }
     let span = uses
         .as_ref()
         .map_or(start, |(plugin, action)| plugin.span.to(action.span));
@@ -143,10 +169,14 @@ fn step<'n>(
             .get("timeout")
             .and_then(|node| reader.duration(node, "`timeout`", Duration::from_secs(1), DAY))
             .unwrap_or(DEFAULT_TIMEOUT),
-        retry: fields
-            .get("retry")
-            .map(|node| retry(reader, node))
-            .unwrap_or_default(),
+        retry: match fields.get("retry") {
+            Some(node) => retry(reader, node, &defaults.retry),
+            None => defaults.retry.clone(),
+        },
+        on_sign_in_needed: match fields.entry("on-sign-in-needed") {
+            Some(entry) => on_sign_in_needed(reader, entry),
+            None => defaults.on_sign_in_needed.clone(),
+        },
         continue_on_error: fields
             .get("continue-on-error")
             .and_then(|node| reader.boolean(node, "`continue-on-error`"))
@@ -216,28 +246,4 @@ fn max_parallel(reader: &mut Reader<'_>, fields: Fields<'_>, is_repeated: bool) 
     reader
         .whole(&entry.value, "`max-parallel`", 1, MOST_PARALLEL)
         .unwrap_or(1)
-}
-
-fn retry(reader: &mut Reader<'_>, node: &Node) -> Retry {
-    let fields = reader.fields(node, "`retry`", &RETRY_KEYS, &[]);
-    let mut retry = Retry::default();
-    if let Some(node) = fields.get("attempts") {
-        let attempts = reader.whole(node, "`attempts`", 1, MOST_ATTEMPTS);
-        retry.attempts = attempts.unwrap_or(retry.attempts);
-    }
-    if let Some(node) = fields.get("delay") {
-        let delay = reader.duration(node, "`delay`", Duration::ZERO, DAY);
-        retry.delay = delay.unwrap_or(retry.delay);
-    }
-    match fields.get("max-delay") {
-        Some(node) => {
-            let longest = reader.duration(node, "`max-delay`", Duration::ZERO, DAY);
-            retry.max_delay = longest.unwrap_or(retry.max_delay);
-            if longest.is_some_and(|longest| longest < retry.delay) {
-                reader.invalid(node.span, "`max-delay` is shorter than `delay`", "");
-            }
-        }
-        None => retry.max_delay = retry.max_delay.max(retry.delay),
-    }
-    retry
 }

@@ -1,0 +1,166 @@
+//! What reaches runs from outside: signals, sign-ins, orders to end or to go on.
+
+use docket_model::{Account, Event, EventKind, RunId, RunResult, Signal};
+use tokio::sync::oneshot;
+
+use crate::drive::{Told, Word};
+use crate::engine::{Engine, Owner};
+use crate::fold::Next;
+use crate::{Durability, EngineError};
+
+impl Engine {
+    /// Ends a run: no new effect begins, and requests under way are awaited and recorded. A run
+    /// that has ended stays as it is. Says how the run ended.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownRun`], and the journal's.
+    pub async fn cancel(&self, run: &RunId) -> Result<RunResult, EngineError> {
+        loop {
+            let Ok(_owner) = self.own(run) else {
+                let hold = self.driven().get(run).cloned();
+                if let Some(hold) = hold {
+                    hold.cancel.cancel();
+                    hold.is_free.cancelled().await;
+                }
+                continue;
+            };
+            let (_, state) = self.load(run).await?;
+            if let Next::Nothing(result) = state.next(self.ports().clock.now()) {
+                return Ok(result);
+            }
+            let result = RunResult::Cancelled;
+            let kind = EventKind::RunFinished {
+                result: result.clone(),
+            };
+            self.append_alone(run, state.events(), kind).await?;
+            // The place that it held in its group is free.
+            self.announce(run).await?;
+            return Ok(result);
+        }
+    }
+
+    /// Lets a run go on that failed or was cancelled: what failed is tried again with all its
+    /// attempts, as the same step with the same idempotency key, and what was done stays done.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownRun`], [`EngineError::NotFailed`], [`EngineError::UnderWay`], and the
+    /// journal's.
+    pub async fn resume(&self, run: &RunId) -> Result<(), EngineError> {
+        {
+            let _owner = self.own(run)?;
+            let summary = self.summary(run).await?;
+            match summary.result {
+                Some(RunResult::Failed { .. } | RunResult::Cancelled) => {}
+                _ => return Err(EngineError::NotFailed(run.clone())),
+            }
+            let kind = EventKind::RunResumed;
+            self.append_alone(run, summary.events, kind).await?;
+        }
+        self.announce(run).await
+    }
+
+    /// Tells a run something, durably, whether it waits for it yet or not. The same `id` again is
+    /// the same signal, and changes nothing; so whoever does not know whether it was heard may send
+    /// it again.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownRun`], [`EngineError::Over`], and the journal's.
+    pub async fn signal(&self, run: &RunId, id: &str, signal: Signal) -> Result<(), EngineError> {
+        self.tell(run, &Word::Signal(id.to_owned(), signal)).await
+    }
+
+    /// Lets all runs go on that wait for this account's sign-in, in whatever order, and remembers it
+    /// for those that are about to wait. Says how many were parked. Call it once the sign-in is
+    /// stored; calling it again is harmless.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub async fn signed_in(
+        &self,
+        connection: &str,
+        user: Option<&str>,
+    ) -> Result<usize, EngineError> {
+        let account = Account::new(connection, user);
+        let ready = self.sign_ins().add(&account).await?;
+        let count = ready.len();
+        self.changes().add(ready);
+        // Runs that wait for one thing and do another are driven, not parked.
+        let driven: Vec<RunId> = self.driven().keys().cloned().collect();
+        for run in driven {
+            match self.tell_driven(&run, &Word::SignedIn(account.clone())).await {
+                Some(Err(error)) => return Err(error),
+                Some(Ok(())) | None => {}
+            }
+        }
+        Ok(count)
+    }
+
+    /// Hears what a run is told while it is owned and nobody drives it.
+    pub(crate) async fn answer(&self, owner: &Owner, told: Told) -> Result<(), EngineError> {
+        let summary = self.summary(&owner.run).await?;
+        let kind = told.what.into_kind();
+        self.append_alone(&owner.run, summary.events, kind).await?;
+        // Whoever told it may have gone away.
+        let _ = told.done.send(Ok(()));
+        Ok(())
+    }
+
+    async fn tell(&self, run: &RunId, word: &Word) -> Result<(), EngineError> {
+        loop {
+            let Ok(owner) = self.own(run) else {
+                match self.tell_driven(run, word).await {
+                    Some(told) => return told,
+                    None => continue,
+                }
+            };
+            let summary = self.summary(run).await?;
+            if summary.finished_at.is_some() {
+                return Err(EngineError::Over(run.clone()));
+            }
+            let kind = word.clone().into_kind();
+            self.append_alone(run, summary.events, kind).await?;
+            drop(owner);
+            return self.announce(run).await;
+        }
+    }
+
+    /// Tells whoever drives the run; `None` where nobody does any more, or the drive ended before it
+    /// was heard.
+    async fn tell_driven(&self, run: &RunId, word: &Word) -> Option<Result<(), EngineError>> {
+        let hold = self.driven().get(run).cloned()?;
+        let (done, heard) = oneshot::channel();
+        let told = Told {
+            what: word.clone(),
+            done,
+        };
+        if hold.inbox.send(told).await.is_ok()
+            && let Ok(result) = heard.await
+        {
+            return Some(result);
+        }
+        hold.is_free.cancelled().await;
+        None
+    }
+
+    /// Appends to a run that this task owns and nobody drives.
+    async fn append_alone(
+        &self,
+        run: &RunId,
+        first: u64,
+        kind: EventKind,
+    ) -> Result<(), EngineError> {
+        let at = self.ports().clock.now();
+        let event = Event { at, kind };
+        let store = &self.ports().store;
+        Ok(store.append(run, first, &[event], Durability::Synced).await?)
+    }
+
+    /// Tells the scheduler of a run that became ready.
+    async fn announce(&self, run: &RunId) -> Result<(), EngineError> {
+        if self.changes().is_listened_to() {
+            let ready = self.summary(run).await?.to_ready();
+            self.changes().add(vec![ready]);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,341 @@
+//! What the engine needs of a journal.
+
+use async_trait::async_trait;
+use docket_model::{Account, Digest, Event, RunGroup, RunId, RunResult, StepPath, Wait};
+use jiff::Timestamp;
+
+/// When an append is finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Once it is in order behind all earlier appends; the disk follows.
+    Ordered,
+    /// Once it, and with it all earlier appends, survives a crash of process and machine.
+    Synced,
+}
+
+/// Keeps the events of runs, and the blobs (plans) that they name.
+///
+/// Appends of all runs form one order, and what is durable is always a prefix of it.
+///
+/// A run that is not over is either *ready*, somebody may drive it, or *parked*: it waits, and rows
+/// say for what. An append makes it ready.
+#[async_trait]
+pub trait EventStore: Send + Sync {
+    /// Appends events to a run. `first` is the number of the first one, counted from 0 in the run.
+    ///
+    /// A run's first event must be its `RunStarted`. All events of one call are kept, or none. When
+    /// this future is dropped, the append may or may not happen.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where `first` is not the run's next number, or the run has ended and
+    /// the first event is no `RunResumed`: somebody else owns the run. Nothing is appended then.
+    /// Otherwise the disk's errors; after one of these every later append fails, until the store is
+    /// opened again.
+    async fn append(
+        &self,
+        run: &RunId,
+        first: u64,
+        events: &[Event],
+        durability: Durability,
+    ) -> Result<(), StoreError>;
+
+    /// A run's events in order; empty for an unknown run. Sees every append that was asked for
+    /// before.
+    ///
+    /// # Errors
+    /// The disk's; [`StoreError::Newer`] and [`StoreError::Damaged`].
+    async fn events(&self, run: &RunId) -> Result<Vec<Event>, StoreError>;
+
+    /// One run.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError>;
+
+    /// Runs, the last started first.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn runs(&self, filter: RunFilter) -> Result<Vec<RunSummary>, StoreError>;
+
+    /// Stores a blob by its digest; durable when it returns.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn put_blob(&self, bytes: Vec<u8>) -> Result<Digest, StoreError>;
+
+    /// A blob.
+    ///
+    /// # Errors
+    /// The disk's; [`StoreError::Damaged`] where the bytes do not have the digest.
+    async fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Parks a run that has exactly `events` events. Says whether it did: not where the run has
+    /// ended or has more events, nor where an account that it waits for has signed in more often than
+    /// the wait has seen.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn park(&self, run: &RunId, events: u64, rest: &Rest) -> Result<bool, StoreError>;
+
+    /// What parked runs wait for, the longest first.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn waiting(&self, filter: WaitFilter) -> Result<Vec<Waiting>, StoreError>;
+
+    /// The runs that are ready, the first started first.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn ready(&self) -> Result<Vec<Ready>, StoreError>;
+
+    /// The parked runs of groups that have begun: with the ready ones that have, these hold the
+    /// places of their groups.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn parked_in_groups(&self) -> Result<Vec<Ready>, StoreError>;
+
+    /// Makes the parked runs ready whose time has come, the earliest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn wake(&self, now: Timestamp, limit: u32) -> Result<Vec<Ready>, StoreError>;
+
+    /// When the next parked run is to be woken.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Counts a sign-in of an account, durably, and makes the runs ready that wait for it. Gives the
+    /// new count, and those runs.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn signed_in(&self, account: &Account) -> Result<(u64, Vec<Ready>), StoreError>;
+
+    /// How often an account has signed in.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn sign_ins(&self, account: &Account) -> Result<u64, StoreError>;
+
+    /// Whether the run's record is as it was written.
+    ///
+    /// # Errors
+    /// The disk's. A record that was changed is an answer, no error.
+    async fn verify(&self, run: &RunId) -> Result<Verdict, StoreError>;
+
+    /// How far a trigger has come.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn cursor(&self, trigger: &str) -> Result<Option<String>, StoreError>;
+
+    /// Sets a trigger's cursor and starts a run for each of its items that has never had one, all at
+    /// once and durably. Gives the runs that were started. An item counts as seen for ever, and so
+    /// does one whose run's id exists.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn take_items(
+        &self,
+        trigger: &str,
+        cursor: Option<&str>,
+        items: Vec<NewItem>,
+    ) -> Result<Vec<Ready>, StoreError>;
+
+    /// Removes runs that ended before a moment, with their events, the oldest first, and then the
+    /// plans that no run has. Says how many runs went.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn prune(&self, filter: Prune) -> Result<u64, StoreError>;
+
+    /// Whether a run's events name this document.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn uses_document(&self, digest: Digest) -> Result<bool, StoreError>;
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Only those that have no `RunFinished`.
+    pub only_unfinished: bool,
+    /// Only runs of this workflow.
+    pub workflow: Option<String>,
+    /// At most so many.
+    pub limit: Option<u32>,
+}
+
+/// A run in a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunSummary {
+    /// Its id.
+    pub id: RunId,
+    /// Its workflow.
+    pub workflow: String,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// How it ended.
+    pub result: Option<RunResult>,
+    /// How many events it has.
+    pub events: u64,
+    /// The head of its chain: the hash that covers all its events.
+    pub head: Digest,
+    /// Whether it waits, and nothing but time or somebody else makes it go on.
+    pub is_parked: bool,
+    /// The runs that it shares its workflow's `concurrency` with.
+    pub group: Option<RunGroup>,
+}
+
+impl RunSummary {
+    /// It as one to be driven.
+    #[must_use]
+    pub fn to_ready(&self) -> Ready {
+        Ready {
+            run: self.id.clone(),
+            workflow: self.workflow.clone(),
+            group: self.group.clone(),
+            has_begun: self.events > 1,
+        }
+    }
+}
+
+/// A run that somebody may drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// Its id.
+    pub run: RunId,
+    /// Its workflow.
+    pub workflow: String,
+    /// The runs that it shares its workflow's `concurrency` with.
+    pub group: Option<RunGroup>,
+    /// Whether more happened than its start; it holds a place of its group then.
+    pub has_begun: bool,
+}
+
+/// What a run that rests waits for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rest {
+    /// When it goes on at the latest.
+    pub wake_at: Option<Timestamp>,
+    /// What its steps wait for. Of those that only wait for their next attempt, the first to go on.
+    pub steps: Vec<RestingStep>,
+}
+
+/// A step that waits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RestingStep {
+    /// Which step.
+    pub path: StepPath,
+    /// Since when.
+    pub since: Timestamp,
+    /// For what, and how long.
+    pub wait: Wait,
+}
+
+/// Which waits to list; all that are named must fit.
+#[derive(Debug, Clone, Default)]
+pub struct WaitFilter {
+    /// Only those of this run.
+    pub run: Option<RunId>,
+    /// Only those of this kind: `sign-in`, `timer`, `event`, `approval`, `retry`.
+    pub kind: Option<String>,
+    /// Only those for a sign-in of this account.
+    pub account: Option<Account>,
+    /// At most so many.
+    pub limit: Option<u32>,
+}
+
+/// A step of a parked run, and what it waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiting {
+    /// The run.
+    pub run: RunId,
+    /// Its workflow.
+    pub workflow: String,
+    /// The step.
+    pub step: RestingStep,
+}
+
+/// Whether a run's record is what was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every event is as it was written, none is missing, and none was added.
+    Intact {
+        /// How many there are.
+        events: u64,
+        /// The head of the chain. Whoever kept it elsewhere can tell that it was not all made anew.
+        head: Digest,
+    },
+    /// It is not. All events before this one are.
+    Broken {
+        /// The event's number, from 0.
+        event: u64,
+        /// What is wrong there.
+        why: String,
+    },
+    /// There is no such run.
+    Unknown,
+}
+
+/// An item of a trigger that is to have a run.
+#[derive(Debug, Clone)]
+pub struct NewItem {
+    /// What the item is known by, unique to its trigger.
+    pub key: String,
+    /// The run.
+    pub run: RunId,
+    /// Its `RunStarted`.
+    pub started: Event,
+}
+
+/// Which runs to remove.
+#[derive(Debug, Clone)]
+pub struct Prune {
+    /// Only those that ended before.
+    pub ended_before: Timestamp,
+    /// Only those that ended so: `succeeded`, `failed`, `cancelled`.
+    pub states: Vec<String>,
+    /// Only runs of this workflow.
+    pub workflow: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Why the store could not do it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Another process appended to the run.
+    #[error("run {0} is being worked on by another process")]
+    Conflict(RunId),
+    /// The data is of a newer version of Docket.
+    #[error(
+        "the data was written by a newer version of Docket (format {found}, this one reads up to {supported}); upgrade Docket"
+    )]
+    Newer {
+        /// The format found.
+        found: u32,
+        /// The newest that this host reads.
+        supported: u32,
+    },
+    /// The data is not what was written.
+    #[error("the data is damaged: {0}")]
+    Damaged(String),
+    /// No room on the disk.
+    #[error("the disk is full: {0}; free some room, nothing that was recorded is lost")]
+    Full(String),
+    /// Another process has the data folder open.
+    #[error("the data folder is in use by another process: {0}")]
+    InUse(String),
+    /// Anything else that the disk or the database says.
+    #[error("the journal cannot be written or read: {0}")]
+    Io(String),
+}
