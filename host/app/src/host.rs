@@ -99,6 +99,7 @@ impl Host {
                 .iter()
                 .map(|(name, spec)| (name.clone(), spec.kind))
                 .collect(),
+            fallbacks: BTreeMap::new(),
         }
     }
 
@@ -255,10 +256,13 @@ pub(crate) fn engine_failed(error: &EngineError) -> Failed {
         EngineError::UnknownRun(_)
         | EngineError::StartedDifferently(_)
         | EngineError::MissingDocument { .. }
+        | EngineError::Unstartable(_)
+        | EngineError::Over(_)
+        | EngineError::NotFailed(_)
         | EngineError::UnderWay(_) => Failed::new(Exit::Invalid, message),
         EngineError::Fault { run, .. } => Failed::new(Exit::Fault, message).with_help(format!(
             "nothing is lost; go on with: docket runs resume {run}"
         )),
-        EngineError::Parked(_) => Failed::new(Exit::RunFailed, message),
+        EngineError::Parked(_) | EngineError::Waits { .. } => Failed::new(Exit::RunFailed, message),
     }
 }

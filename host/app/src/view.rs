@@ -119,6 +119,13 @@ impl Reporter for RunView {
             }
             EventKind::StepStarted { path, attempt, .. } => self.started(path, *attempt, event.at),
             EventKind::StepSkipped { path } => self.finished(path, event.at, "-", "skipped"),
+            EventKind::StepWaiting { path, wait, .. } => {
+                self.finished(path, event.at, "…", &format!("waits for {}", wait.on));
+            }
+            EventKind::RunFailing { failure, .. } => {
+                self.line(&format!("  ✗ failing: {}", failure.message));
+            }
+            EventKind::RunResumed => self.line("  ↻ resumed"),
             EventKind::StepFinished { path, result, .. } => match result {
                 StepResult::Done(_) => self.finished(path, event.at, "✓", ""),
                 StepResult::Failed { failure, retry_at } => {
@@ -146,6 +153,8 @@ impl Reporter for RunView {
             },
             // The command that started the run has said so.
             EventKind::RunStarted { .. }
+            | EventKind::Signalled { .. }
+            | EventKind::SignedIn { .. }
             | EventKind::EffectIntended { .. }
             | EventKind::EffectDone { .. } => {}
         }

@@ -30,15 +30,15 @@ struct Entry {
 }
 
 impl Appender {
-    /// Starts the run's task, which numbers from `next` on and ends with the last clone. `owner`
-    /// lives as long as it.
+    /// Starts the run's task, which numbers from `next` on and ends with the last clone; it gives the
+    /// number after the last event that it appended. `owner` lives as long as it.
     pub(crate) fn start(
         store: Arc<dyn EventStore>,
         reporter: Arc<dyn Reporter>,
         run: RunId,
         next: u64,
         owner: impl Send + 'static,
-    ) -> (Self, JoinHandle<()>) {
+    ) -> (Self, JoinHandle<u64>) {
         let (queue, mut entries) = mpsc::channel(QUEUE);
         let failure = Arc::new(OnceLock::new());
         let appender = Self {
@@ -46,13 +46,15 @@ impl Appender {
             failure: Arc::clone(&failure),
         };
         let task = tokio::spawn(async move {
-            if let Err(error) = work(&*store, &*reporter, &run, next, &mut entries).await {
+            let mut next = next;
+            if let Err(error) = work(&*store, &*reporter, &run, &mut next, &mut entries).await {
                 // Set once: this is the only place that does.
                 let _ = failure.set(error);
             }
             // Only now may those who wait find the queue closed.
             drop(entries);
             drop(owner);
+            next
         });
         (appender, task)
     }
@@ -104,7 +106,7 @@ async fn work(
     store: &dyn EventStore,
     reporter: &dyn Reporter,
     run: &RunId,
-    mut next: u64,
+    next: &mut u64,
     entries: &mut mpsc::Receiver<Entry>,
 ) -> Result<(), StoreError> {
     let mut gathered = Vec::with_capacity(QUEUE);
@@ -119,8 +121,8 @@ async fn work(
             true => Durability::Ordered,
             false => Durability::Synced,
         };
-        store.append(run, next, &events, durability).await?;
-        next += events.len() as u64;
+        store.append(run, *next, &events, durability).await?;
+        *next += events.len() as u64;
         for event in &events {
             reporter.event(run, event);
         }

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use docket_model::{
-    Clock, Digest, DocumentRef, Event, EventKind, Plan, RunId, RunResult, WaitFor,
-};
+use docket_model::{Clock, Digest, DocumentRef, Event, EventKind, Plan, RunId, RunResult, WaitFor};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -19,8 +17,8 @@ use crate::flow::Flow;
 use crate::fold::RunState;
 use crate::sign_ins::SignIns;
 use crate::{
-    Documents, Durability, EngineError, EventStore, NewItem, Ready, Reporter, Rest, RunFilter,
-    RunSummary, StepRunner, StoreError, Timer,
+    Documents, Durability, EngineError, EventStore, NewItem, Reporter, Rest, RunFilter, RunSummary,
+    StepRunner, StoreError, Timer,
 };
 
 /// How many plans stay compiled.
@@ -173,7 +171,8 @@ impl Engine {
     }
 
     /// Drives a run from where its journal stands to its end, and waits where it must for time to
-    /// pass. For a run that has ended it only says how.
+    /// pass. What waits for a sign-in is tried once more first. For a run that has ended it only
+    /// says how.
     ///
     /// Once `park` is cancelled, no new effect begins; requests under way are awaited and recorded,
     /// and the run is left to be driven again. Dropping the future instead is safe too, and like a
@@ -191,8 +190,12 @@ impl Engine {
         park: CancellationToken,
     ) -> Result<RunResult, EngineError> {
         let owner = Arc::new(self.own(run)?);
+        // Whoever drives a run by hand wants to see whether it goes on.
+        let mut asks_again = true;
         loop {
-            let rest = match self.advance_owned(&owner, &reporter, &park).await? {
+            let advanced = self.advance_owned(&owner, &reporter, &park, asks_again);
+            asks_again = false;
+            let rest = match advanced.await? {
                 Progress::Ended(result) => return Ok(result),
                 Progress::Waits(rest) => rest,
             };
@@ -218,7 +221,7 @@ impl Engine {
         park: CancellationToken,
     ) -> Result<Progress, EngineError> {
         let owner = Arc::new(self.own(run)?);
-        self.advance_owned(&owner, &reporter, &park).await
+        self.advance_owned(&owner, &reporter, &park, false).await
     }
 
     async fn advance_owned(
@@ -226,6 +229,7 @@ impl Engine {
         owner: &Arc<Owner>,
         reporter: &Arc<dyn Reporter>,
         park: &CancellationToken,
+        mut asks_again: bool,
     ) -> Result<Progress, EngineError> {
         let run = &owner.run;
         let orders = Orders {
@@ -250,6 +254,7 @@ impl Engine {
                 reporter: Arc::clone(reporter),
                 orders: orders.clone(),
                 sign_ins: Arc::clone(&self.sign_ins),
+                asks_again: std::mem::take(&mut asks_again),
                 inbox: Arc::clone(&owner.inbox).lock_owned().await,
                 halt: CancellationToken::new(),
                 attempts: JoinSet::new(),
@@ -257,15 +262,18 @@ impl Engine {
             };
             let left = drive.until_rest().await;
             // Whatever was handed over is with the store before anybody else may have the run.
-            if let Err(error) = task.await {
-                return Err(StoreError::Io(error.to_string()).into());
-            }
-            let (rest, events) = match left? {
+            let events = task
+                .await
+                .map_err(|error| StoreError::Io(error.to_string()))?;
+            let rest = match left? {
                 Left::Ended(result) => return Ok(Progress::Ended(result)),
-                Left::Resting(rest, events) => (rest, events),
+                Left::Resting(rest) => rest,
             };
             let soon = self.ports.clock.now().saturating_add(SHORT);
-            let is_short = rest.wake_at.zip(soon.ok()).is_some_and(|(at, soon)| at <= soon);
+            let is_short = rest
+                .wake_at
+                .zip(soon.ok())
+                .is_some_and(|(at, soon)| at <= soon);
             if let (true, Some(at)) = (is_short, rest.wake_at) {
                 self.stay(owner, at, park).await?;
             } else if self.ports.store.park(run, events, &rest).await? {
@@ -438,9 +446,10 @@ impl Engine {
 
 /// The first of a run's waits that only somebody can end.
 fn waits_for_somebody(run: &RunId, rest: &Rest) -> Option<EngineError> {
-    let step = rest.steps.iter().find(|step| {
-        !matches!(step.wait.on, WaitFor::Timer | WaitFor::Retry { .. })
-    })?;
+    let step = rest
+        .steps
+        .iter()
+        .find(|step| !matches!(step.wait.on, WaitFor::Timer | WaitFor::Retry { .. }))?;
     let (run, path) = (run.clone(), step.path.clone());
     Some(match &step.wait.on {
         WaitFor::SignIn { failure, .. } => EngineError::SignInNeeded {

@@ -43,9 +43,8 @@ impl Flow {
         }
         let plan: Plan =
             serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
-        let is_unknown = |step: &&PlannedStep| {
-            !step.is_built_in() && !plan.plugins.contains_key(&step.plugin)
-        };
+        let is_unknown =
+            |step: &&PlannedStep| !step.is_built_in() && !plan.plugins.contains_key(&step.plugin);
         if let Some(step) = plan.all_steps().find(is_unknown) {
             let what = format!("step {} uses a plugin that is not pinned", step.id);
             return Err(damaged(what));

@@ -14,6 +14,9 @@ mod fold;
 mod key;
 mod outside;
 mod ports;
+mod receipt;
+mod replay;
+mod retention;
 mod retry;
 mod scheduler;
 mod sign_ins;
@@ -28,6 +31,9 @@ pub use ports::{
     DocumentReader, DocumentWriter, Documents, Journal, LogLevel, Reporter, StepCall, StepRunner,
     Stop,
 };
+pub use receipt::{Receipt, ReceiptEffect, ReceiptStep};
+pub use replay::{ReplayVerdict, ReplayedAttempt, ReplayedEffect};
+pub use retention::{Pruned, Retention};
 pub use scheduler::{Scheduler, SchedulerSettings};
 pub use store::{
     Durability, EventStore, NewItem, Prune, Ready, Rest, RestingStep, RunFilter, RunSummary,

@@ -87,7 +87,10 @@ impl Engine {
         // Runs that wait for one thing and do another are driven, not parked.
         let driven: Vec<RunId> = self.driven().keys().cloned().collect();
         for run in driven {
-            match self.tell_driven(&run, &Word::SignedIn(account.clone())).await {
+            match self
+                .tell_driven(&run, &Word::SignedIn(account.clone()))
+                .await
+            {
                 Some(Err(error)) => return Err(error),
                 Some(Ok(())) | None => {}
             }
@@ -152,11 +155,13 @@ impl Engine {
         let at = self.ports().clock.now();
         let event = Event { at, kind };
         let store = &self.ports().store;
-        Ok(store.append(run, first, &[event], Durability::Synced).await?)
+        Ok(store
+            .append(run, first, &[event], Durability::Synced)
+            .await?)
     }
 
     /// Tells the scheduler of a run that became ready.
-    async fn announce(&self, run: &RunId) -> Result<(), EngineError> {
+    pub(crate) async fn announce(&self, run: &RunId) -> Result<(), EngineError> {
         if self.changes().is_listened_to() {
             let ready = self.summary(run).await?.to_ready();
             self.changes().add(vec![ready]);

@@ -22,7 +22,12 @@ impl SignIns {
     }
 
     pub(crate) async fn count(&self, account: &Account) -> Result<u64, StoreError> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(account).copied();
+        let known = self
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(account)
+            .copied();
         match known {
             Some(count) => Ok(count),
             None => Ok(self.learn(account, self.store.sign_ins(account).await?)),

@@ -27,6 +27,8 @@ pub(crate) struct StepJournal {
     index: u32,
     /// Once cancelled, no new effect begins.
     halt: CancellationToken,
+    /// An effect was intended that may not be repeated.
+    has_intended: bool,
     /// An effect was begun; it stays so if the effect is dropped under way.
     is_open: bool,
     /// The plugin strayed from the record: recorded, now. Nothing may be sent after that.
@@ -42,7 +44,9 @@ impl StepJournal {
         recorded: Vec<Recorded>,
         halt: CancellationToken,
     ) -> Self {
+        let is_intent = |recorded: &Recorded| !recorded.call.is_repeatable();
         Self {
+            has_intended: recorded.iter().any(is_intent),
             appender,
             clock,
             path,
@@ -53,6 +57,11 @@ impl StepJournal {
             is_open: false,
             strayed: None,
         }
+    }
+
+    /// Whether any effect was intended that may not be repeated, as far as this attempt goes.
+    pub(crate) const fn has_intended(&self) -> bool {
+        self.has_intended
     }
 
     /// The attempt's end as the record allows it: one that strayed from the record has none, and
@@ -168,6 +177,7 @@ impl Journal for StepJournal {
                 index: self.index,
                 call,
             });
+            self.has_intended = true;
             self.appender.append_synced(vec![intended]).await?;
             None
         };
@@ -186,7 +196,7 @@ impl Journal for StepJournal {
 }
 
 /// Two calls that differ, in words that show where; never with a header's value.
-fn differing(recorded: &EffectCall, now: &EffectCall) -> (String, String) {
+pub(crate) fn differing(recorded: &EffectCall, now: &EffectCall) -> (String, String) {
     let (was, is) = (describe(recorded), describe(now));
     if was != is {
         return (was, is);
@@ -207,7 +217,7 @@ fn differing(recorded: &EffectCall, now: &EffectCall) -> (String, String) {
     (was, format!("the same with {what}"))
 }
 
-fn describe(call: &EffectCall) -> String {
+pub(crate) fn describe(call: &EffectCall) -> String {
     let line = |request: &RequestRecord| format!("{} {}", request.method, request.url);
     call.requests
         .iter()

@@ -9,13 +9,14 @@ use async_trait::async_trait;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use docket_engine::{
-    Durability, Engine, EventStore, Journal, LogLevel, Ports, Reporter, StepCall, StepRunner, Stop,
-    TokioTimer,
+    Durability, Engine, EventStore, Journal, LogLevel, Ports, Reporter, Rest, RestingStep,
+    RunFilter, StepCall, StepRunner, Stop, TokioTimer,
 };
 use docket_journal::{MemoryDocuments, SqliteStore};
 use docket_model::{
-    Clock, Digest, EffectCall, Event, EventKind, ManualClock, Outcome, PLAN_FORMAT, PinnedPlugin,
-    Plan, PlannedStep, RequestRecord, Retry, RunId, StepOutput, StepPath, StepResult, Template,
+    Account, Clock, Digest, EffectCall, Event, EventKind, Failure, FailureClass, ManualClock,
+    Outcome, PLAN_FORMAT, PinnedPlugin, Plan, PlannedStep, RequestRecord, Retry, RunId, RunResult,
+    StepOutput, StepPath, StepResult, Template, Wait, WaitFor,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -53,6 +54,58 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// Starts `count` runs with these events, and parks them if there is something to wait for.
+    fn fill(&self, count: u32, events: &[Event], rest: Option<&Rest>) {
+        self.runtime.block_on(async {
+            let mut filling = tokio::task::JoinSet::new();
+            for _ in 0..count {
+                let (store, run) = (Arc::clone(&self.store), self.next_run());
+                let (events, rest) = (events.to_vec(), rest.cloned());
+                filling.spawn(async move {
+                    let append = store.append(&run, 0, &events, Durability::Ordered);
+                    append.await.expect("appended");
+                    if let Some(rest) = rest {
+                        let parked = store.park(&run, events.len() as u64, &rest).await;
+                        assert!(parked.expect("parked"));
+                    }
+                });
+            }
+            filling.join_all().await;
+        });
+    }
+
+    fn park(&self, count: u32, account: &Account) {
+        let failure = Failure::new(FailureClass::SignInRequired, "code", "message");
+        let wait = Wait {
+            on: WaitFor::SignIn {
+                account: account.clone(),
+                seen: 0,
+                failure,
+            },
+            until: None,
+        };
+        let rest = Rest {
+            wake_at: Some(Timestamp::MAX),
+            steps: vec![RestingStep {
+                path: StepPath {
+                    step: "send".into(),
+                    item: None,
+                },
+                since: Timestamp::UNIX_EPOCH,
+                wait,
+            }],
+        };
+        self.fill(count, &[started()], Some(&rest));
+    }
+
+    fn end(&self, count: u32) {
+        let result = RunResult::Cancelled;
+        let events = [started(), event(EventKind::RunFinished { result })];
+        self.fill(count, &events, None);
+    }
+}
+
 fn event(kind: EventKind) -> Event {
     Event {
         at: Timestamp::UNIX_EPOCH,
@@ -65,6 +118,7 @@ fn started() -> Event {
         workflow: "w".to_owned(),
         plan: Digest::of(b"plan"),
         inputs: json!({"to": "ann@contoso.example"}),
+        group: None,
     })
 }
 
@@ -184,6 +238,8 @@ fn plan(steps: u32) -> Plan {
         max_parallel: 1,
         connection: None,
         act_as: None,
+        fallback: None,
+        on_sign_in_needed: Default::default(),
         retry: Retry::default(),
         timeout: Duration::from_secs(30),
         continue_on_error: false,
@@ -199,6 +255,9 @@ fn plan(steps: u32) -> Plan {
         source: Digest::of(b"source"),
         inputs: Default::default(),
         steps: (0..steps).map(step).collect(),
+        on_error: Vec::new(),
+        timeout: None,
+        concurrency: None,
         outputs: Default::default(),
         plugins: [("p".to_owned(), pinned)].into(),
         templates: Default::default(),
@@ -260,4 +319,57 @@ fn run_of_400_steps(bencher: Bencher, is_sending: bool) {
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn runs_of_one_sending_step_256_at_once(bencher: Bencher) {
     run_steps(bencher, 1, true, 256);
+}
+
+/// Parks runs that wait for a sign-in, `count` of them, and wakes them all.
+#[divan::bench(args = [10_000], sample_count = 3, sample_size = 1)]
+fn waking(bencher: Bencher, count: u32) {
+    let account = Account::new("contoso", None);
+    bencher
+        .counter(ItemsCount::new(count))
+        .with_inputs(|| {
+            let bench = Bench::new();
+            bench.park(count, &account);
+            bench
+        })
+        .bench_local_values(|bench| {
+            let woken = bench.runtime.block_on(bench.store.signed_in(&account));
+            assert_eq!(woken.expect("woken").1.len(), count as usize);
+            bench
+        });
+}
+
+/// What a host asks at its start, beside `count` runs that wait.
+#[divan::bench(args = [1_000, 100_000], sample_count = 10, sample_size = 1)]
+fn start_up(bencher: Bencher, count: u32) {
+    let bench = Bench::new();
+    bench.park(count, &Account::new("contoso", None));
+    bencher.bench_local(|| {
+        bench.runtime.block_on(async {
+            let ready = bench.store.ready().await.expect("ready");
+            assert!(ready.is_empty());
+            bench.store.next_wake().await.expect("a time");
+            bench.store.parked_in_groups().await.expect("groups");
+        });
+    });
+}
+
+/// An append, and the list of the last runs, beside `count` runs that have ended.
+#[divan::bench(args = [1_000, 100_000], sample_count = 10, sample_size = 1)]
+fn beside_ended_runs(bencher: Bencher, count: u32) {
+    let bench = Bench::new();
+    bench.end(count);
+    bencher.bench_local(|| {
+        let run = bench.next_run();
+        bench.runtime.block_on(async {
+            let first = [started()];
+            let append = bench.store.append(&run, 0, &first, Durability::Synced);
+            append.await.expect("appended");
+            let filter = RunFilter {
+                limit: Some(50),
+                ..RunFilter::default()
+            };
+            assert_eq!(bench.store.runs(filter).await.expect("runs").len(), 50);
+        });
+    });
 }

@@ -3,7 +3,7 @@
 //! A format, once released, stays readable for ever. `tests/formats` holds one journal of each.
 
 use docket_engine::StoreError;
-use docket_model::{Event, FORMAT, RunId};
+use docket_model::{Event, FORMAT, RunId, RunResult};
 
 /// An event's stored form.
 pub(crate) fn encode(event: &Event) -> Result<Vec<u8>, StoreError> {
@@ -27,5 +27,14 @@ pub(crate) fn decode(
             found,
             supported: FORMAT,
         }),
+    }
+}
+
+/// How a run ended, in a word.
+pub(crate) const fn state(result: &RunResult) -> &'static str {
+    match result {
+        RunResult::Succeeded { .. } => "succeeded",
+        RunResult::Failed { .. } => "failed",
+        RunResult::Cancelled => "cancelled",
     }
 }

@@ -4,16 +4,20 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use docket_engine::{DocumentReader, DocumentWriter, Documents};
 use docket_model::Digest;
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 /// Documents in a folder, as `ab/cdef…` by the digits of their digest.
 pub struct FileDocuments {
     folder: PathBuf,
+    /// Held for writing while one is removed, so that nobody counts on it meanwhile.
+    removal: Arc<RwLock<()>>,
 }
 
 impl FileDocuments {
@@ -28,9 +32,30 @@ impl FileDocuments {
         for entry in fs::read_dir(&unfinished)? {
             fs::remove_file(entry?.path())?;
         }
-        Ok(Self {
+        Ok(Self::open_beside(folder))
+    }
+
+    /// The documents of a folder that somebody else may have open.
+    pub(crate) fn open_beside(folder: &Path) -> Self {
+        Self {
             folder: folder.to_owned(),
-        })
+            removal: Arc::default(),
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Removes one that is still old. Says how many bytes that freed.
+    fn remove(&self, file: &Path, older_than: SystemTime) -> io::Result<Option<u64>> {
+        let _alone = self.removal.write().unwrap_or_else(PoisonError::into_inner);
+        let metadata = fs::metadata(file)?;
+        if metadata.modified()? >= older_than {
+            return Ok(None);
+        }
+        fs::remove_file(file)?;
+        Ok(Some(metadata.len()))
     }
 
     fn place(&self, digest: Digest) -> (PathBuf, PathBuf) {
@@ -60,9 +85,61 @@ impl Documents for FileDocuments {
             size: 0,
             documents: Self {
                 folder: self.folder.clone(),
+                removal: Arc::clone(&self.removal),
             },
         }))
     }
+
+    fn keep(&self, digest: Digest) -> io::Result<bool> {
+        let _shared = self.removal.read().unwrap_or_else(PoisonError::into_inner);
+        match touch(&self.place(digest).1) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn sweep(
+        &self,
+        now: Timestamp,
+        grace: Duration,
+        is_used: &mut dyn FnMut(Digest) -> io::Result<bool>,
+    ) -> io::Result<(u64, u64)> {
+        let older_than = SystemTime::from(now)
+            .checked_sub(grace)
+            .unwrap_or(SystemTime::UNIX_EPOCH);
+        let mut removed = (0, 0);
+        for folder in fs::read_dir(&self.folder)? {
+            let folder = folder?;
+            let start = folder.file_name();
+            let Some(start) = start.to_str().filter(|start| start.len() == 2) else {
+                continue;
+            };
+            for file in fs::read_dir(folder.path())? {
+                let file = file?;
+                let name = format!("sha256:{start}{}", file.file_name().to_string_lossy());
+                let Ok(digest) = name.parse() else { continue };
+                let is_young = file.metadata()?.modified()? >= older_than;
+                if is_young || is_used(digest)? {
+                    continue;
+                }
+                if let Some(bytes) = self.remove(&file.path(), older_than)? {
+                    removed = (removed.0 + 1, removed.1 + bytes);
+                }
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Makes a file count as new. By the system's clock, which is also what dates new ones.
+fn touch(file: &Path) -> io::Result<()> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "files are dated by the system's clock, and compared with one another"
+    )]
+    let now = SystemTime::now();
+    File::options().write(true).open(file)?.set_modified(now)
 }
 
 struct Stored {
@@ -104,7 +181,11 @@ impl DocumentWriter for Writing {
     fn finish(self: Box<Self>) -> io::Result<(Digest, u64)> {
         let digest = Digest::from_bytes(self.hash.finalize().into());
         let (folder, place) = self.documents.place(digest);
-        if !place.exists() {
+        let removal = Arc::clone(&self.documents.removal);
+        let _shared = removal.read().unwrap_or_else(PoisonError::into_inner);
+        if place.exists() {
+            touch(&place)?;
+        } else {
             self.file.as_file().sync_all()?;
             fs::create_dir_all(&folder)?;
             self.file.persist(&place).map_err(|error| error.error)?;
@@ -153,6 +234,32 @@ impl Documents for MemoryDocuments {
             bytes: Vec::new(),
             documents: self.clone(),
         }))
+    }
+
+    fn keep(&self, digest: Digest) -> io::Result<bool> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(held.contains_key(&digest))
+    }
+
+    /// Nothing here has an age: with any grace at all, all are young.
+    fn sweep(
+        &self,
+        _now: Timestamp,
+        grace: Duration,
+        is_used: &mut dyn FnMut(Digest) -> io::Result<bool>,
+    ) -> io::Result<(u64, u64)> {
+        let mut removed = (0, 0);
+        if grace.is_zero() {
+            let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            for digest in held.keys().copied().collect::<Vec<_>>() {
+                if !is_used(digest)?
+                    && let Some(bytes) = held.remove(&digest)
+                {
+                    removed = (removed.0 + 1, removed.1 + bytes.len() as u64);
+                }
+            }
+        }
+        Ok(removed)
     }
 }
 

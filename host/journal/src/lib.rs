@@ -3,13 +3,18 @@
 //! This room keeps what the engine hands it, in order and durably, and gives it back as it was. It
 //! never decides what happens next, and nothing above it knows SQL.
 
+mod backup;
+mod chain;
 mod codec;
 mod documents;
 mod memory;
+mod migrate;
+mod references;
 mod schema;
 mod sqlite;
 mod writer;
 
+pub use backup::{Backup, backup, restore};
 pub use documents::{FileDocuments, MemoryDocuments};
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;

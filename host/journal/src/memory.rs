@@ -1,11 +1,17 @@
 //! The journal in memory: the same rules as the one on disk, for tests and dry runs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use docket_engine::{Durability, EventStore, RunFilter, RunSummary, StoreError};
-use docket_model::{Digest, Event, EventKind, RunId};
+use docket_engine::{
+    Durability, EventStore, NewItem, Prune, Ready, Rest, RunFilter, RunSummary, StoreError,
+    Verdict, WaitFilter, Waiting,
+};
+use docket_model::{Account, Digest, Event, EventKind, FORMAT, RunId, WaitFor};
+use jiff::Timestamp;
+
+use crate::{chain, codec, references};
 
 /// A journal that is gone with the process.
 #[derive(Default)]
@@ -14,9 +20,21 @@ pub struct MemoryStore(Mutex<Held>);
 #[derive(Default)]
 struct Held {
     /// In the order of their start.
-    runs: Vec<(RunSummary, Vec<Event>)>,
+    runs: Vec<Run>,
     places: HashMap<RunId, usize>,
     blobs: HashMap<Digest, Vec<u8>>,
+    sign_ins: HashMap<Account, u64>,
+    cursors: HashMap<String, Option<String>>,
+    items: HashSet<(String, String)>,
+}
+
+struct Run {
+    summary: RunSummary,
+    events: Vec<Event>,
+    plan: Digest,
+    documents: BTreeSet<Digest>,
+    /// What it waits for, while it is parked.
+    rest: Rest,
 }
 
 impl MemoryStore {
@@ -31,6 +49,103 @@ impl MemoryStore {
     }
 }
 
+impl Held {
+    fn find(&self, run: &RunId) -> Option<&Run> {
+        self.runs.get(*self.places.get(run)?)
+    }
+
+    fn append(&mut self, id: &RunId, first: u64, events: &[Event]) -> Result<(), StoreError> {
+        let conflict = || StoreError::Conflict(id.clone());
+        let place = match (self.places.get(id), events.first()) {
+            (Some(place), _) => *place,
+            (
+                None,
+                Some(Event {
+                    at,
+                    kind:
+                        EventKind::RunStarted {
+                            workflow,
+                            plan,
+                            group,
+                            ..
+                        },
+                }),
+            ) if first == 0 => {
+                let summary = RunSummary {
+                    id: id.clone(),
+                    workflow: workflow.clone(),
+                    started_at: *at,
+                    finished_at: None,
+                    result: None,
+                    events: 0,
+                    head: chain::start(id),
+                    is_parked: false,
+                    group: group.clone(),
+                };
+                let place = self.runs.len();
+                self.runs.push(Run {
+                    summary,
+                    events: Vec::new(),
+                    plan: *plan,
+                    documents: BTreeSet::new(),
+                    rest: Rest::default(),
+                });
+                self.places.insert(id.clone(), place);
+                place
+            }
+            (None, _) => return Err(conflict()),
+        };
+        let run = self.runs.get_mut(place).ok_or_else(conflict)?;
+        let is_resumed = matches!(
+            events.first().map(|event| &event.kind),
+            Some(EventKind::RunResumed)
+        );
+        if run.events.len() as u64 != first || run.summary.finished_at.is_some() != is_resumed {
+            return Err(conflict());
+        }
+        for event in events {
+            references::collect(event, &mut run.documents);
+            run.summary.head = chain::next(run.summary.head, FORMAT, &codec::encode(event)?);
+            run.summary.events += 1;
+        }
+        run.events.extend_from_slice(events);
+        run.wake();
+        (run.summary.finished_at, run.summary.result) = match events.last() {
+            Some(Event {
+                at,
+                kind: EventKind::RunFinished { result },
+            }) => (Some(*at), Some(result.clone())),
+            _ => (None, None),
+        };
+        Ok(())
+    }
+
+    fn reindex(&mut self) {
+        let runs = self.runs.iter().enumerate();
+        self.places = runs
+            .map(|(place, run)| (run.summary.id.clone(), place))
+            .collect();
+    }
+}
+
+impl Run {
+    fn wake(&mut self) {
+        self.summary.is_parked = false;
+        self.rest = Rest::default();
+    }
+
+    fn accounts(&self) -> impl Iterator<Item = (&Account, u64)> {
+        accounts(&self.rest)
+    }
+}
+
+fn accounts(rest: &Rest) -> impl Iterator<Item = (&Account, u64)> {
+    rest.steps.iter().filter_map(|step| match &step.wait.on {
+        WaitFor::SignIn { account, seen, .. } => Some((account, *seen)),
+        _ => None,
+    })
+}
+
 #[async_trait]
 impl EventStore for MemoryStore {
     async fn append(
@@ -40,56 +155,19 @@ impl EventStore for MemoryStore {
         events: &[Event],
         _durability: Durability,
     ) -> Result<(), StoreError> {
-        let mut held = self.held();
-        let place = match (held.places.get(run), events.first()) {
-            (Some(place), _) => *place,
-            (
-                None,
-                Some(Event {
-                    at,
-                    kind: EventKind::RunStarted { workflow, .. },
-                }),
-            ) => {
-                let summary = RunSummary {
-                    id: run.clone(),
-                    workflow: workflow.clone(),
-                    started_at: *at,
-                    finished_at: None,
-                    result: None,
-                };
-                if first != 0 {
-                    return Err(StoreError::Conflict(run.clone()));
-                }
-                let place = held.runs.len();
-                held.runs.push((summary, Vec::new()));
-                held.places.insert(run.clone(), place);
-                place
-            }
-            (None, _) => return Err(StoreError::Conflict(run.clone())),
-        };
-        let (summary, kept) = &mut held.runs[place];
-        if kept.len() as u64 != first || summary.finished_at.is_some() {
-            return Err(StoreError::Conflict(run.clone()));
-        }
-        kept.extend_from_slice(events);
-        if let Some(Event {
-            at,
-            kind: EventKind::RunFinished { result },
-        }) = events.last()
-        {
-            summary.finished_at = Some(*at);
-            summary.result = Some(result.clone());
-        }
-        Ok(())
+        self.held().append(run, first, events)
     }
 
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, StoreError> {
         let held = self.held();
         Ok(held
-            .places
-            .get(run)
-            .map(|place| held.runs[*place].1.clone())
+            .find(run)
+            .map(|run| run.events.clone())
             .unwrap_or_default())
+    }
+
+    async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
+        Ok(self.held().find(run).map(|run| run.summary.clone()))
     }
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunSummary>, StoreError> {
@@ -102,7 +180,7 @@ impl EventStore for MemoryStore {
                     .is_none_or(|workflow| *workflow == summary.workflow)
         };
         let held = self.held();
-        let newest_first = held.runs.iter().rev().map(|(summary, _)| summary);
+        let newest_first = held.runs.iter().rev().map(|run| &run.summary);
         Ok(newest_first
             .filter(is_wanted)
             .take(limit)
@@ -118,5 +196,176 @@ impl EventStore for MemoryStore {
 
     async fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.held().blobs.get(&digest).cloned())
+    }
+
+    async fn park(&self, run: &RunId, events: u64, rest: &Rest) -> Result<bool, StoreError> {
+        let mut held = self.held();
+        let is_late = accounts(rest).any(|(account, seen)| {
+            held.sign_ins
+                .get(account)
+                .is_some_and(|count| *count > seen)
+        });
+        let place = held.places.get(run).copied();
+        let Some(run) = place.and_then(|place| held.runs.get_mut(place)) else {
+            return Ok(false);
+        };
+        if is_late || run.summary.events != events || run.summary.finished_at.is_some() {
+            return Ok(false);
+        }
+        run.summary.is_parked = true;
+        run.rest = rest.clone();
+        Ok(true)
+    }
+
+    async fn waiting(&self, filter: WaitFilter) -> Result<Vec<Waiting>, StoreError> {
+        let held = self.held();
+        let mut found = Vec::new();
+        for run in &held.runs {
+            for step in &run.rest.steps {
+                let on = &step.wait.on;
+                let fits = filter.run.as_ref().is_none_or(|id| *id == run.summary.id)
+                    && filter.kind.as_ref().is_none_or(|kind| kind == on.kind())
+                    && (filter.account.is_none() || filter.account.as_ref() == on.account());
+                if fits {
+                    found.push(Waiting {
+                        run: run.summary.id.clone(),
+                        workflow: run.summary.workflow.clone(),
+                        step: step.clone(),
+                    });
+                }
+            }
+        }
+        found.sort_by_key(|waiting| waiting.step.since.as_microsecond());
+        found.truncate(filter.limit.map_or(usize::MAX, |limit| limit as usize));
+        Ok(found)
+    }
+
+    async fn ready(&self) -> Result<Vec<Ready>, StoreError> {
+        let held = self.held();
+        let runs = held.runs.iter().map(|run| &run.summary);
+        Ok(runs
+            .filter(|run| run.finished_at.is_none() && !run.is_parked)
+            .map(RunSummary::to_ready)
+            .collect())
+    }
+
+    async fn parked_in_groups(&self) -> Result<Vec<Ready>, StoreError> {
+        let held = self.held();
+        let runs = held.runs.iter().map(|run| &run.summary);
+        Ok(runs
+            .filter(|run| run.is_parked && run.group.is_some() && run.events > 1)
+            .map(RunSummary::to_ready)
+            .collect())
+    }
+
+    async fn wake(&self, now: Timestamp, limit: u32) -> Result<Vec<Ready>, StoreError> {
+        let mut held = self.held();
+        let is_due = |run: &&mut Run| run.rest.wake_at.is_some_and(|at| at <= now);
+        let mut due: Vec<&mut Run> = held.runs.iter_mut().filter(is_due).collect();
+        due.sort_by_key(|run| run.rest.wake_at);
+        due.truncate(limit as usize);
+        let wake = |run: &mut Run| {
+            run.wake();
+            run.summary.to_ready()
+        };
+        Ok(due.into_iter().map(wake).collect())
+    }
+
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
+        let held = self.held();
+        Ok(held.runs.iter().filter_map(|run| run.rest.wake_at).min())
+    }
+
+    async fn signed_in(&self, account: &Account) -> Result<(u64, Vec<Ready>), StoreError> {
+        let mut held = self.held();
+        let count = held.sign_ins.entry(account.clone()).or_default();
+        *count += 1;
+        let count = *count;
+        let mut ready = Vec::new();
+        for run in &mut held.runs {
+            if run.accounts().any(|(waited, _)| waited == account) {
+                run.wake();
+                ready.push(run.summary.to_ready());
+            }
+        }
+        Ok((count, ready))
+    }
+
+    async fn sign_ins(&self, account: &Account) -> Result<u64, StoreError> {
+        Ok(self.held().sign_ins.get(account).copied().unwrap_or(0))
+    }
+
+    async fn verify(&self, run: &RunId) -> Result<Verdict, StoreError> {
+        let held = self.held();
+        let Some(kept) = held.find(run) else {
+            return Ok(Verdict::Unknown);
+        };
+        let mut head = chain::start(run);
+        for event in &kept.events {
+            head = chain::next(head, FORMAT, &codec::encode(event)?);
+        }
+        let events = kept.events.len() as u64;
+        Ok(match head == kept.summary.head {
+            true => Verdict::Intact { events, head },
+            false => Verdict::Broken {
+                event: events.saturating_sub(1),
+                why: "the chain ends otherwise than it did".to_owned(),
+            },
+        })
+    }
+
+    async fn cursor(&self, trigger: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.held().cursors.get(trigger).cloned().flatten())
+    }
+
+    async fn take_items(
+        &self,
+        trigger: &str,
+        cursor: Option<&str>,
+        items: Vec<NewItem>,
+    ) -> Result<Vec<Ready>, StoreError> {
+        let mut held = self.held();
+        let cursor = cursor.map(str::to_owned);
+        held.cursors.insert(trigger.to_owned(), cursor);
+        let mut started = Vec::new();
+        for NewItem {
+            key,
+            run,
+            started: event,
+        } in items
+        {
+            if held.items.insert((trigger.to_owned(), key))
+                && held.append(&run, 0, &[event]).is_ok()
+            {
+                started.extend(held.find(&run).map(|run| run.summary.to_ready()));
+            }
+        }
+        Ok(started)
+    }
+
+    async fn prune(&self, filter: Prune) -> Result<u64, StoreError> {
+        let mut held = self.held();
+        let is_wanted = |run: &&Run| {
+            let ended = run.summary.finished_at;
+            let state = run.summary.result.as_ref().map(codec::state);
+            let workflow = filter.workflow.as_ref();
+            ended.is_some_and(|at| at.as_microsecond() < filter.ended_before.as_microsecond())
+                && state.is_some_and(|state| filter.states.iter().any(|wanted| wanted == state))
+                && workflow.is_none_or(|workflow| *workflow == run.summary.workflow)
+        };
+        let mut old: Vec<&Run> = held.runs.iter().filter(is_wanted).collect();
+        old.sort_by_key(|run| run.summary.finished_at);
+        old.truncate(filter.limit as usize);
+        let old: HashSet<RunId> = old.into_iter().map(|run| run.summary.id.clone()).collect();
+        held.runs.retain(|run| !old.contains(&run.summary.id));
+        held.reindex();
+        let plans: HashSet<Digest> = held.runs.iter().map(|run| run.plan).collect();
+        held.blobs.retain(|digest, _| plans.contains(digest));
+        Ok(old.len() as u64)
+    }
+
+    async fn uses_document(&self, digest: Digest) -> Result<bool, StoreError> {
+        let held = self.held();
+        Ok(held.runs.iter().any(|run| run.documents.contains(&digest)))
     }
 }

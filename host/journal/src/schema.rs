@@ -1,15 +1,22 @@
 //! The database's tables, and how older ones become today's.
 
 use std::path::Path;
+use std::time::Duration;
 
 use docket_engine::StoreError;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 /// What `PRAGMA application_id` says: "Dckt".
 const APPLICATION: i32 = 0x4463_6b74;
 
-/// One script for each version; the n-th makes version n out of n - 1. Never changed once released.
-const MIGRATIONS: [&str; 1] = ["
+/// One script for each version; the n-th makes version n out of n - 1, and after it what SQL cannot
+/// do. Never changed once released.
+const MIGRATIONS: [(&str, Fill); 2] = [(FIRST, |_| Ok(())), (SECOND, crate::migrate::second)];
+
+/// Fills what a script has made room for.
+type Fill = fn(&Transaction<'_>) -> Result<(), StoreError>;
+
+const FIRST: &str = "
     CREATE TABLE runs (
         number      INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of their starts
         id          TEXT NOT NULL UNIQUE,
@@ -31,10 +38,68 @@ const MIGRATIONS: [&str; 1] = ["
         digest BLOB PRIMARY KEY,
         body   BLOB NOT NULL
     ) STRICT;
-"];
+";
+
+/// What runs wait for, their chains, the documents that they use, and what triggers have seen.
+/// Moments in whole numbers are microseconds since 1970.
+const SECOND: &str = "
+    ALTER TABLE runs ADD COLUMN events INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN head BLOB NOT NULL DEFAULT x'';   -- of the chain
+    ALTER TABLE runs ADD COLUMN plan BLOB;
+    ALTER TABLE runs ADD COLUMN group_key TEXT;
+    ALTER TABLE runs ADD COLUMN group_max INTEGER;
+    ALTER TABLE runs ADD COLUMN parked INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN wake_at INTEGER;                  -- of a parked run
+    ALTER TABLE runs ADD COLUMN state TEXT;                       -- how it ended
+    ALTER TABLE runs ADD COLUMN ended INTEGER;                    -- when
+    ALTER TABLE events ADD COLUMN hash BLOB;
+    ALTER TABLE blobs ADD COLUMN unused INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX runs_ready ON runs (number) WHERE finished_at IS NULL AND parked = 0;
+    CREATE INDEX runs_to_wake ON runs (wake_at) WHERE wake_at IS NOT NULL;
+    CREATE INDEX runs_in_groups ON runs (number)
+        WHERE finished_at IS NULL AND parked = 1 AND group_max IS NOT NULL;
+    CREATE INDEX runs_ended ON runs (ended) WHERE ended IS NOT NULL;
+    CREATE INDEX runs_by_plan ON runs (plan);
+    CREATE TABLE waits (
+        run     INTEGER NOT NULL REFERENCES runs (number),
+        path    TEXT NOT NULL,
+        kind    TEXT NOT NULL,
+        account TEXT,                                  -- with kind sign-in
+        seen    INTEGER,                               -- its sign-ins before
+        since   INTEGER NOT NULL,
+        body    BLOB NOT NULL,                         -- JSON
+        PRIMARY KEY (run, path)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX waits_by_age ON waits (since);
+    CREATE INDEX waits_by_kind ON waits (kind, since);
+    CREATE INDEX waits_by_account ON waits (account) WHERE account IS NOT NULL;
+    CREATE TABLE sign_ins (
+        account TEXT PRIMARY KEY,
+        count   INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE documents (
+        digest BLOB NOT NULL,
+        run    INTEGER NOT NULL REFERENCES runs (number),
+        PRIMARY KEY (digest, run)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX documents_by_run ON documents (run);
+    CREATE TABLE cursors (
+        name   TEXT PRIMARY KEY,
+        cursor TEXT
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE items (
+        name TEXT NOT NULL,                            -- of the trigger
+        key  TEXT NOT NULL,
+        run  TEXT NOT NULL,
+        PRIMARY KEY (name, key)
+    ) STRICT, WITHOUT ROWID;
+";
 
 /// The version that this host writes.
 const NEWEST: u32 = MIGRATIONS.len() as u32;
+
+/// How long another process may keep the database locked before the journal gives up.
+const LONGEST_LOCK: Duration = Duration::from_secs(60);
 
 /// Opens the database for its one writer, and brings it up to date. A database that is not Docket's
 /// or is newer is left as it was.
@@ -56,8 +121,27 @@ pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
         }
         State::Version(_) => {}
     }
-    prepare(&mut connection).map_err(|error| failed(&error))?;
+    prepare(&mut connection)?;
     Ok(connection)
+}
+
+/// Looks a database over that nobody has open, and brings it up to date.
+///
+/// # Errors
+/// As [`open`]; [`StoreError::Damaged`] where SQLite's own check finds something.
+pub(crate) fn check(path: &Path) -> Result<(), StoreError> {
+    let connection = open(path)?;
+    let sql = |error: rusqlite::Error| failed(&error);
+    let found: String = connection
+        .pragma_query_value(None, "quick_check", |row| row.get(0))
+        .map_err(sql)?;
+    if found != "ok" {
+        return Err(StoreError::Damaged(format!("{}: {found}", path.display())));
+    }
+    // One file again, with nothing in a log beside it.
+    connection
+        .pragma_update(None, "journal_mode", "DELETE")
+        .map_err(sql)
 }
 
 enum State {
@@ -79,7 +163,16 @@ fn state(connection: &Connection) -> rusqlite::Result<State> {
     })
 }
 
-fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
+    set_up(connection).map_err(|error| failed(&error))?;
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(|error| failed(&error))?;
+    migrate(&transaction)?;
+    transaction.commit().map_err(|error| failed(&error))
+}
+
+fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // A commit is on the disk when it returns. The writer lowers this where nobody waits for it.
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -87,16 +180,25 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "fullfsync", "ON")?;
     connection.pragma_update(None, "checkpoint_fullfsync", "ON")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for script in MIGRATIONS.iter().skip(version as usize) {
-        transaction.execute_batch(script)?;
+    // Something else that looks at the file, a backup tool perhaps, is waited for.
+    connection.busy_timeout(LONGEST_LOCK)
+}
+
+fn migrate(transaction: &Transaction<'_>) -> Result<(), StoreError> {
+    let sql = |error: rusqlite::Error| failed(&error);
+    let version: u32 = transaction
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(sql)?;
+    for (script, fill) in MIGRATIONS.iter().skip(version as usize) {
+        transaction.execute_batch(script).map_err(sql)?;
+        fill(transaction)?;
     }
     if version < NEWEST {
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
-        transaction.pragma_update(None, "user_version", NEWEST)?;
+        let set = |name, value: &dyn rusqlite::ToSql| transaction.pragma_update(None, name, value);
+        set("application_id", &APPLICATION).map_err(sql)?;
+        set("user_version", &NEWEST).map_err(sql)?;
     }
-    transaction.commit()
+    Ok(())
 }
 
 /// What an error of SQLite's means for whoever called.

@@ -1,17 +1,26 @@
 //! The journal in SQLite: one writer that commits for all runs together, readers beside it.
 
+mod audit;
+mod parked;
+mod retain;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use docket_engine::{Durability, EventStore, RunFilter, RunSummary, StoreError};
-use docket_model::{Digest, Event, EventKind, RunId, RunResult};
+use docket_engine::{
+    Durability, EventStore, NewItem, Prune, Ready, Rest, RunFilter, RunSummary, StoreError,
+    Verdict, WaitFilter, Waiting,
+};
+use docket_model::{Account, Digest, Event, EventKind, RunId, RunResult};
+use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
-use crate::codec;
 use crate::schema::{self, failed};
-use crate::writer::{Append, Work, Writer};
+use crate::writer::{self, Append, Finished, Started, Work, Writer};
+use crate::{codec, references};
+use parked::Raw;
 
 /// How many connections for reading are kept open.
 const IDLE_READERS: usize = 8;
@@ -58,6 +67,30 @@ impl SqliteStore {
             }),
             _lock: lock,
         })
+    }
+
+    /// Gives the room of runs that were pruned back to the disk. Appends wait meanwhile, so do it
+    /// when there is little to do.
+    ///
+    /// # Errors
+    /// The disk's; it needs about as much free room as the database has.
+    pub async fn vacuum(&self) -> Result<(), StoreError> {
+        self.writer.write(Work::Vacuum).await
+    }
+
+    /// Writes a copy of the database as it is now into a file that does not exist yet. Runs go on
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) async fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
+        self.settle().await;
+        let file = file.to_string_lossy().into_owned();
+        self.read(move |connection| {
+            connection.execute("VACUUM INTO ?1", [file])?;
+            Ok(())
+        })
+        .await
     }
 
     /// Waits until everything that was queued is committed. A writer that failed has nothing left
@@ -174,24 +207,22 @@ impl EventStore for SqliteStore {
         .await
     }
 
+    async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
+        self.settle().await;
+        let run = run.clone();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(&format!("{SUMMARY} WHERE id = ?1"))?;
+            let mut rows = statement.query([run.as_str()])?;
+            rows.next()?.map(summary).transpose()
+        })
+        .await
+    }
+
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunSummary>, StoreError> {
         self.settle().await;
         self.read(move |connection| {
-            // Constant conditions, so that each combination has its index.
-            let sql = format!(
-                "SELECT id, workflow, started_at, finished_at, result FROM runs \
-                 WHERE {} AND {} ORDER BY number DESC LIMIT ?2",
-                match filter.only_unfinished {
-                    true => "finished_at IS NULL",
-                    false => "TRUE",
-                },
-                match filter.workflow {
-                    Some(_) => "workflow = ?1",
-                    None => "?1 IS NULL",
-                },
-            );
             let limit = filter.limit.map_or(-1, i64::from);
-            let mut statement = connection.prepare_cached(&sql)?;
+            let mut statement = connection.prepare_cached(&runs_sql(&filter))?;
             let mut rows = statement.query(params![filter.workflow, limit])?;
             let mut runs = Vec::new();
             while let Some(row) = rows.next()? {
@@ -205,12 +236,20 @@ impl EventStore for SqliteStore {
     async fn put_blob(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
         let digest = Digest::of(&bytes);
         // Blobs are committed with a sync before anybody can see them: one that is there is durable.
-        if !self
+        if self
             .read(move |connection| has_blob(connection, digest))
             .await?
         {
-            self.writer.write(Work::Blob(digest, bytes)).await?;
+            return Ok(digest);
         }
+        let put = self.writer.change(Durability::Synced, move |transaction| {
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO blobs (digest, body) VALUES (?1, ?2) \
+                 ON CONFLICT (digest) DO UPDATE SET unused = 0",
+            )?;
+            insert.execute(params![digest.as_bytes(), bytes])
+        });
+        put.await?;
         Ok(digest)
     }
 
@@ -231,10 +270,158 @@ impl EventStore for SqliteStore {
             bytes => Ok(bytes),
         }
     }
+
+    async fn park(&self, run: &RunId, events: u64, rest: &Rest) -> Result<bool, StoreError> {
+        let (wake_at, steps) = parked::stored(rest)?;
+        let run = run.clone();
+        let park = self.writer.change(Durability::Ordered, move |transaction| {
+            parked::park(transaction, &run, events, wake_at, &steps)
+        });
+        park.await
+    }
+
+    async fn waiting(&self, filter: WaitFilter) -> Result<Vec<Waiting>, StoreError> {
+        self.settle().await;
+        self.read(move |connection| parked::waiting(connection, &filter))
+            .await
+    }
+
+    async fn ready(&self) -> Result<Vec<Ready>, StoreError> {
+        self.settle().await;
+        self.read(|connection| parked::ready(connection, false))
+            .await
+    }
+
+    async fn parked_in_groups(&self) -> Result<Vec<Ready>, StoreError> {
+        self.settle().await;
+        let mut all = self
+            .read(|connection| parked::ready(connection, true))
+            .await?;
+        all.retain(|ready| ready.has_begun);
+        Ok(all)
+    }
+
+    async fn wake(&self, now: Timestamp, limit: u32) -> Result<Vec<Ready>, StoreError> {
+        let wake = self.writer.change(Durability::Ordered, move |transaction| {
+            parked::wake(transaction, now, limit)
+        });
+        Raw::all(wake.await?)
+    }
+
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.settle().await;
+        self.read(parked::next_wake).await
+    }
+
+    async fn signed_in(&self, account: &Account) -> Result<(u64, Vec<Ready>), StoreError> {
+        let account = account.clone();
+        let change = self.writer.change(Durability::Synced, move |transaction| {
+            parked::signed_in(transaction, &account)
+        });
+        let (count, ready) = change.await?;
+        Ok((count, Raw::all(ready)?))
+    }
+
+    async fn sign_ins(&self, account: &Account) -> Result<u64, StoreError> {
+        self.settle().await;
+        let account = account.clone();
+        self.read(move |connection| parked::sign_ins(connection, &account))
+            .await
+    }
+
+    async fn verify(&self, run: &RunId) -> Result<Verdict, StoreError> {
+        self.settle().await;
+        let run = run.clone();
+        self.read(move |connection| audit::verify(connection, &run))
+            .await
+    }
+
+    async fn cursor(&self, trigger: &str) -> Result<Option<String>, StoreError> {
+        self.settle().await;
+        let trigger = trigger.to_owned();
+        self.read(move |connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT cursor FROM cursors WHERE name = ?1")?;
+            let cursor: Option<Option<String>> = statement
+                .query_row([trigger], |row| row.get(0))
+                .optional()?;
+            Ok(cursor.flatten())
+        })
+        .await
+    }
+
+    async fn take_items(
+        &self,
+        trigger: &str,
+        cursor: Option<&str>,
+        items: Vec<NewItem>,
+    ) -> Result<Vec<Ready>, StoreError> {
+        let mut appends = Vec::with_capacity(items.len());
+        for NewItem { key, run, started } in items {
+            let append = stored(&run, 0, &[started], Durability::Synced)?;
+            appends.push((key, append));
+        }
+        let (trigger, cursor) = (trigger.to_owned(), cursor.map(str::to_owned));
+        let change = self.writer.change(Durability::Synced, move |transaction| {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO cursors (name, cursor) VALUES (?1, ?2) \
+                     ON CONFLICT (name) DO UPDATE SET cursor = ?2",
+                )?
+                .execute(params![trigger, cursor])?;
+            let mut note = transaction.prepare_cached(
+                "INSERT OR IGNORE INTO items (name, key, run) VALUES (?1, ?2, ?3)",
+            )?;
+            let mut started = Vec::new();
+            for (key, append) in appends {
+                let is_new = note.execute(params![trigger, key, append.run.as_str()])? > 0;
+                if is_new && writer::write(transaction, &append)? {
+                    started.extend(append.started.map(|of_run| Ready {
+                        run: append.run,
+                        workflow: of_run.workflow,
+                        group: of_run.group,
+                        has_begun: false,
+                    }));
+                }
+            }
+            Ok(started)
+        });
+        change.await
+    }
+
+    async fn prune(&self, filter: Prune) -> Result<u64, StoreError> {
+        let prune = self.writer.change(Durability::Synced, move |transaction| {
+            retain::prune(transaction, &filter)
+        });
+        prune.await
+    }
+
+    async fn uses_document(&self, digest: Digest) -> Result<bool, StoreError> {
+        self.settle().await;
+        self.read(move |connection| retain::uses_document(connection, digest.as_bytes()))
+            .await
+    }
+}
+
+const SUMMARY: &str = "SELECT id, workflow, started_at, finished_at, result, events, head, parked, \
+                       group_key, group_max FROM runs";
+
+/// Constant conditions, so that each combination has its index.
+fn runs_sql(filter: &RunFilter) -> String {
+    let unfinished = match filter.only_unfinished {
+        true => "finished_at IS NULL",
+        false => "TRUE",
+    };
+    let workflow = match filter.workflow {
+        Some(_) => "workflow = ?1",
+        None => "?1 IS NULL",
+    };
+    format!("{SUMMARY} WHERE {unfinished} AND {workflow} ORDER BY number DESC LIMIT ?2")
 }
 
 fn has_blob(connection: &Connection, digest: Digest) -> Result<bool, ReadError> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM blobs WHERE digest = ?1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT 1 FROM blobs WHERE digest = ?1 AND unused = 0")?;
     Ok(statement.exists([digest.as_bytes()])?)
 }
 
@@ -247,8 +434,19 @@ fn stored(
     let started = match events.first() {
         Some(Event {
             at,
-            kind: EventKind::RunStarted { workflow, .. },
-        }) => Some((workflow.clone(), at.to_string())),
+            kind:
+                EventKind::RunStarted {
+                    workflow,
+                    plan,
+                    group,
+                    ..
+                },
+        }) => Some(Started {
+            workflow: workflow.clone(),
+            at: at.to_string(),
+            plan: *plan,
+            group: group.clone(),
+        }),
         _ => None,
     };
     let finished = match events.last() {
@@ -256,19 +454,29 @@ fn stored(
             at,
             kind: EventKind::RunFinished { result },
         }) => {
-            let result = serde_json::to_vec(result);
-            let result = result.map_err(|error| StoreError::Io(error.to_string()))?;
-            Some((at.to_string(), result))
+            let stored = serde_json::to_vec(result);
+            Some(Finished {
+                at: *at,
+                state: codec::state(result),
+                result: stored.map_err(|error| StoreError::Io(error.to_string()))?,
+            })
         }
         _ => None,
     };
+    let mut documents = std::collections::BTreeSet::new();
+    for event in events {
+        references::collect(event, &mut documents);
+    }
+    let first_kind = events.first().map(|event| &event.kind);
     Ok(Append {
         run: run.clone(),
         first,
         bodies: events.iter().map(codec::encode).collect::<Result<_, _>>()?,
         durability,
         started,
+        is_resumed: matches!(first_kind, Some(EventKind::RunResumed)),
         finished,
+        documents,
     })
 }
 
@@ -286,6 +494,10 @@ fn summary(row: &Row<'_>) -> Result<RunSummary, ReadError> {
         started_at: time(row.get(2)?)?,
         finished_at: row.get::<_, Option<String>>(3)?.map(time).transpose()?,
         result: result.transpose().map_err(|error| damaged(&error))?,
+        events: row.get::<_, i64>(5)?.cast_unsigned(),
+        head: Digest::from_bytes(row.get(6)?),
+        is_parked: row.get(7)?,
+        group: parked::group(row.get(8)?, row.get(9)?),
     })
 }
 

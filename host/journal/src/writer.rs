@@ -4,14 +4,17 @@
 //! for is not synced by itself: it is in the log in its place, and the next sync takes it along. So
 //! what is durable is always a prefix of what was appended.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use docket_engine::{Durability, StoreError};
-use docket_model::{Digest, FORMAT, RunId};
+use docket_model::{Digest, FORMAT, RunGroup, RunId};
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::chain;
 use crate::schema::failed;
 
 /// How many jobs may wait; whoever brings one more waits for room.
@@ -22,10 +25,15 @@ const BATCH: usize = 1024;
 /// Something to write.
 pub(crate) enum Work {
     Append(Append),
-    Blob(Digest, Vec<u8>),
+    /// A change of other tables, taken once. What it gives it keeps for itself until the commit.
+    Change(Durability, Option<Change>),
+    /// Gives the room of what was removed back to the disk.
+    Vacuum,
     /// Nothing: done when everything queued before it is committed.
     Barrier,
 }
+
+pub(crate) type Change = Box<dyn FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send>;
 
 /// Events of a run in their stored form.
 pub(crate) struct Append {
@@ -33,10 +41,31 @@ pub(crate) struct Append {
     pub(crate) first: u64,
     pub(crate) bodies: Vec<Vec<u8>>,
     pub(crate) durability: Durability,
-    /// With a run's first event: the workflow, and when it started.
-    pub(crate) started: Option<(String, String)>,
-    /// With a run's last event: when it ended, and how, in JSON.
-    pub(crate) finished: Option<(String, Vec<u8>)>,
+    /// With a run's first event.
+    pub(crate) started: Option<Started>,
+    /// Whether the first event lets an ended run go on.
+    pub(crate) is_resumed: bool,
+    /// With a run's last event.
+    pub(crate) finished: Option<Finished>,
+    /// The documents that the events name.
+    pub(crate) documents: BTreeSet<Digest>,
+}
+
+/// What a run's row says from its start on.
+pub(crate) struct Started {
+    pub(crate) workflow: String,
+    /// RFC 3339.
+    pub(crate) at: String,
+    pub(crate) plan: Digest,
+    pub(crate) group: Option<RunGroup>,
+}
+
+/// What a run's row says once it has ended.
+pub(crate) struct Finished {
+    pub(crate) at: Timestamp,
+    pub(crate) state: &'static str,
+    /// JSON.
+    pub(crate) result: Vec<u8>,
 }
 
 struct Job {
@@ -79,6 +108,24 @@ impl Writer {
         waiting.await.unwrap_or_else(|_dropped| Err(self.gone()))
     }
 
+    /// Makes a change, and gives what it gave once it is committed.
+    pub(crate) async fn change<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let given = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&given);
+        let change: Change = Box::new(move |transaction| {
+            let value = change(transaction)?;
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            Ok(())
+        });
+        self.write(Work::Change(durability, Some(change))).await?;
+        let value = given.lock().unwrap_or_else(PoisonError::into_inner).take();
+        value.ok_or_else(|| StoreError::Io("a change was left out".to_owned()))
+    }
+
     fn gone(&self) -> StoreError {
         let failure = self.failure.get().cloned();
         failure.unwrap_or_else(|| StoreError::Io("the journal's writer has ended".to_owned()))
@@ -104,7 +151,7 @@ fn run(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, failure: &Once
             // After a failure nothing may be written any more: it would leave a gap.
             Some(failure) => Err(failure.clone()),
             None => {
-                commit(&mut connection, &mut is_syncing, &batch).map_err(|error| failed(&error))
+                commit(&mut connection, &mut is_syncing, &mut batch).map_err(|error| failed(&error))
             }
         };
         match results {
@@ -135,15 +182,15 @@ fn run(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, failure: &Once
 fn commit(
     connection: &mut Connection,
     is_syncing: &mut bool,
-    batch: &[Job],
+    batch: &mut [Job],
 ) -> rusqlite::Result<Vec<bool>> {
     if batch.iter().all(|job| matches!(job.work, Work::Barrier)) {
         return Ok(vec![false; batch.len()]);
     }
     let is_awaited = batch.iter().any(|job| match &job.work {
         Work::Append(append) => append.durability == Durability::Synced,
-        Work::Blob(..) => true,
-        Work::Barrier => false,
+        Work::Change(durability, _) => *durability == Durability::Synced,
+        Work::Vacuum | Work::Barrier => false,
     });
     if is_awaited != *is_syncing {
         let level = if is_awaited { "FULL" } else { "NORMAL" };
@@ -152,61 +199,124 @@ fn commit(
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut conflicts = Vec::with_capacity(batch.len());
-    for job in batch {
-        conflicts.push(match &job.work {
+    for job in &mut *batch {
+        conflicts.push(match &mut job.work {
             Work::Append(append) => !write(&transaction, append)?,
-            Work::Blob(digest, body) => {
-                transaction
-                    .prepare_cached("INSERT OR IGNORE INTO blobs (digest, body) VALUES (?1, ?2)")?
-                    .execute(params![digest.as_bytes(), body])?;
+            Work::Change(_, change) => {
+                if let Some(change) = change.take() {
+                    change(&transaction)?;
+                }
                 false
             }
-            Work::Barrier => false,
+            Work::Vacuum | Work::Barrier => false,
         });
     }
     transaction.commit()?;
+    if batch.iter().any(|job| matches!(job.work, Work::Vacuum)) {
+        connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+    }
     Ok(conflicts)
 }
 
 /// Writes an append unless it conflicts.
-fn write(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<bool> {
-    let Some(number) = place(transaction, append)? else {
+pub(crate) fn write(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<bool> {
+    let Some(place) = place(transaction, append)? else {
         return Ok(false);
     };
-    let mut insert = transaction
-        .prepare_cached("INSERT INTO events (run, seq, format, body) VALUES (?1, ?2, ?3, ?4)")?;
-    for (seq, body) in (append.first..).zip(&append.bodies) {
-        insert.execute(params![number, seq.cast_signed(), FORMAT, body])?;
+    let mut head = place.head;
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO events (run, seq, format, body, hash) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    let mut next = append.first;
+    for body in &append.bodies {
+        head = chain::next(head, FORMAT, body);
+        let seq = next.cast_signed();
+        insert.execute(params![place.number, seq, FORMAT, body, head.as_bytes()])?;
+        next += 1;
     }
-    if let Some((at, result)) = &append.finished {
+    transaction
+        .prepare_cached(
+            "UPDATE runs SET events = ?2, head = ?3, parked = 0, wake_at = NULL WHERE number = ?1",
+        )?
+        .execute(params![place.number, next.cast_signed(), head.as_bytes()])?;
+    if place.is_parked {
         transaction
-            .prepare_cached("UPDATE runs SET finished_at = ?2, result = ?3 WHERE number = ?1")?
-            .execute(params![number, at, result])?;
+            .prepare_cached("DELETE FROM waits WHERE run = ?1")?
+            .execute([place.number])?;
+    }
+    if !append.documents.is_empty() {
+        let mut insert = transaction
+            .prepare_cached("INSERT OR IGNORE INTO documents (digest, run) VALUES (?1, ?2)")?;
+        for digest in &append.documents {
+            insert.execute(params![digest.as_bytes(), place.number])?;
+        }
+    }
+    if append.finished.is_some() || append.is_resumed {
+        let finished = append.finished.as_ref();
+        transaction
+            .prepare_cached(
+                "UPDATE runs SET finished_at = ?2, result = ?3, state = ?4, ended = ?5 \
+                 WHERE number = ?1",
+            )?
+            .execute(params![
+                place.number,
+                finished.map(|finished| finished.at.to_string()),
+                finished.map(|finished| &finished.result),
+                finished.map(|finished| finished.state),
+                finished.map(|finished| finished.at.as_microsecond()),
+            ])?;
     }
     Ok(true)
 }
 
-/// The number of the append's run, if its first event is the run's next.
-fn place(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<Option<i64>> {
+/// Where an append goes.
+struct Place {
+    number: i64,
+    head: Digest,
+    is_parked: bool,
+}
+
+/// The place of the append, if its first event is the run's next.
+fn place(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<Option<Place>> {
     let id = append.run.as_str();
     if append.first == 0 {
-        let Some((workflow, at)) = &append.started else {
+        let Some(started) = &append.started else {
             return Ok(None);
         };
+        let group = started.group.as_ref();
         let added = transaction
             .prepare_cached(
-                "INSERT OR IGNORE INTO runs (id, workflow, started_at) VALUES (?1, ?2, ?3)",
+                "INSERT OR IGNORE INTO runs (id, workflow, started_at, plan, group_key, group_max) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute(params![id, workflow, at])?;
-        return Ok((added > 0).then(|| transaction.last_insert_rowid()));
+            .execute(params![
+                id,
+                started.workflow,
+                started.at,
+                started.plan.as_bytes(),
+                group.map(|group| &group.key),
+                group.map(|group| group.max),
+            ])?;
+        return Ok((added > 0).then(|| Place {
+            number: transaction.last_insert_rowid(),
+            head: chain::start(&append.run),
+            is_parked: false,
+        }));
     }
     transaction
         .prepare_cached(
-            "SELECT number FROM runs WHERE id = ?1 AND finished_at IS NULL \
-             AND (SELECT max(seq) FROM events WHERE run = number) = ?2",
+            "SELECT number, head, parked FROM runs \
+             WHERE id = ?1 AND events = ?2 AND (finished_at IS NULL) <> ?3",
         )?
-        .query_row(params![id, append.first.cast_signed() - 1], |row| {
-            row.get(0)
-        })
+        .query_row(
+            params![id, append.first.cast_signed(), append.is_resumed],
+            |row| {
+                Ok(Place {
+                    number: row.get(0)?,
+                    head: Digest::from_bytes(row.get(1)?),
+                    is_parked: row.get(2)?,
+                })
+            },
+        )
         .optional()
 }

@@ -24,6 +24,7 @@ fn started(second: i64, workflow: &str) -> Event {
             workflow: workflow.to_owned(),
             plan: Digest::of(b"plan"),
             inputs: json!({"second": second}),
+            group: None,
         },
     )
 }

@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use docket_engine::{EventStore, RunFilter};
+use docket_engine::{EventStore, RunFilter, Verdict};
 use docket_journal::SqliteStore;
-use docket_model::RunResult;
+use docket_model::{Digest, RunResult};
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -36,6 +36,12 @@ async fn check(script: &str) {
     assert!(runs[0].finished_at.is_none());
     assert_eq!(runs[1].result, Some(RunResult::Cancelled));
     assert_eq!(runs[3].started_at.to_string(), "2026-11-21T09:00:00.5Z");
+    assert!(
+        store
+            .uses_document(Digest::from_bytes([0xab; 32]))
+            .await
+            .unwrap()
+    );
     for run in &runs {
         let events = store.events(&run.id).await.unwrap();
         let told: Vec<Value> = events
@@ -44,6 +50,9 @@ async fn check(script: &str) {
             .collect();
         // Nothing was read as something else, and nothing was left out.
         assert_eq!(told, stored(&written, run.id.as_str()), "{}", run.id);
+        let verdict = store.verify(&run.id).await.unwrap();
+        let (events, head) = (run.events, run.head);
+        assert_eq!(verdict, Verdict::Intact { events, head }, "{}", run.id);
     }
 }
 

@@ -138,7 +138,11 @@ mod tests {
             ("event", json!({"name": "signed", "deadline": "2d"}), true),
             ("event", json!({"deadline": "2d"}), false),
             ("approval", json!({"message": "m", "approvers": "a"}), true),
-            ("approval", json!({"message": "m", "approvers": ["a", "b"]}), true),
+            (
+                "approval",
+                json!({"message": "m", "approvers": ["a", "b"]}),
+                true,
+            ),
             ("approval", json!({"message": ""}), false),
         ] {
             assert_eq!(is_valid(name, &input), expected, "{name} {input}");

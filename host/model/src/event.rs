@@ -132,6 +132,9 @@ pub enum EventKind {
         /// The connection, where it is the fallback instead of the step's own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         connection: Option<String>,
+        /// The user to act as, with a per-user connection.
+        #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+        act_as: Option<String>,
     },
     /// An attempt waits, and nothing of it stays in memory. A wait for a sign-in ends the attempt,
     /// and another follows; what the built-in steps wait for ends with their `StepFinished`.
@@ -150,7 +153,8 @@ pub enum EventKind {
         /// What.
         signal: Signal,
     },
-    /// An account has signed in: the attempts that wait for it go on.
+    /// An account has signed in, or somebody wants to see whether it has: the attempts that wait for
+    /// it go on.
     SignedIn {
         /// The connection and the user.
         account: Account,

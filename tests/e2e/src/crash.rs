@@ -1,43 +1,87 @@
-//! A journal whose process ends after a given number of appends.
+//! A journal whose process, or machine, dies after a given number of events. The engine's own tests
+//! use it too.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use docket_engine::{Durability, EventStore, RunFilter, RunSummary, StoreError};
-use docket_model::{Digest, Event, RunId};
+use docket_engine::{
+    Durability, EventStore, NewItem, Prune, Ready, Rest, RunFilter, RunSummary, StoreError,
+    Verdict, WaitFilter, Waiting,
+};
+use docket_model::{Account, Digest, Event, RunId};
+use jiff::Timestamp;
 use tokio::sync::Mutex;
 
-/// Keeps the worst case: what was appended without waiting for the disk reaches the journal only
-/// with the next append that waits. After `appends` of them nothing is kept any more, and what had
-/// not reached the disk by then never does.
+/// Keeps the first events and fails all that come later. It also dies within an append: whether
+/// events were gathered into one is a matter of timing.
 pub struct CrashingStore {
-    inner: Arc<dyn EventStore>,
-    left: AtomicUsize,
+    kept: Arc<dyn EventStore>,
+    unsynced: Unsynced,
+    state: Mutex<State>,
+    error: StoreError,
+}
+
+/// What a crash makes of appends that nobody waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsynced {
+    /// The process died: the system still writes them.
+    Kept,
+    /// The machine died.
+    Lost,
+}
+
+struct State {
+    left: usize,
+    has_crashed: bool,
     /// What the disk does not have yet, in order.
-    cached: Mutex<Vec<(RunId, u64, Vec<Event>)>>,
+    pending: Vec<(RunId, u64, Vec<Event>)>,
 }
 
 impl CrashingStore {
-    /// A journal that crashes after so many appends.
+    /// A journal that fails with `error` after so many events.
     #[must_use]
-    pub fn new(inner: Arc<dyn EventStore>, appends: usize) -> Self {
+    pub fn new(
+        kept: Arc<dyn EventStore>,
+        events: usize,
+        unsynced: Unsynced,
+        error: StoreError,
+    ) -> Self {
+        let state = Mutex::new(State {
+            left: events,
+            has_crashed: false,
+            pending: Vec::new(),
+        });
         Self {
-            inner,
-            left: AtomicUsize::new(appends),
-            cached: Mutex::default(),
+            kept,
+            unsynced,
+            state,
+            error,
         }
     }
 
-    /// Whether it crashed.
-    #[must_use]
-    pub fn has_crashed(&self) -> bool {
-        self.left.load(Ordering::SeqCst) == 0
+    /// Whether it has failed an append.
+    pub async fn has_crashed(&self) -> bool {
+        self.state.lock().await.has_crashed
     }
-}
 
-fn gone() -> StoreError {
-    StoreError::Io("the process was killed here".to_owned())
+    /// The store behind it, with all that it was given so far, unless it has crashed.
+    async fn flushed(&self) -> Result<&dyn EventStore, StoreError> {
+        let mut state = self.state.lock().await;
+        if state.has_crashed {
+            return Err(self.error.clone());
+        }
+        self.flush(&mut state, Durability::Ordered).await?;
+        Ok(&*self.kept)
+    }
+
+    async fn flush(&self, state: &mut State, durability: Durability) -> Result<(), StoreError> {
+        for (run, first, events) in state.pending.drain(..) {
+            if !events.is_empty() {
+                self.kept.append(&run, first, &events, durability).await?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -49,46 +93,102 @@ impl EventStore for CrashingStore {
         events: &[Event],
         durability: Durability,
     ) -> Result<(), StoreError> {
-        let mut cached = self.cached.lock().await;
-        let step = |left: usize| left.checked_sub(1);
-        if self
-            .left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, step)
-            .is_err()
-        {
-            return Err(gone());
+        let mut state = self.state.lock().await;
+        let kept = events.len().min(state.left);
+        let is_whole = kept == events.len();
+        state.left -= kept;
+        state.has_crashed |= !is_whole;
+        state
+            .pending
+            .push((run.clone(), first, events[..kept].to_vec()));
+        if durability == Durability::Synced || self.unsynced == Unsynced::Kept {
+            self.flush(&mut state, durability).await?;
         }
-        cached.push((run.clone(), first, events.to_vec()));
-        if durability == Durability::Synced {
-            for (run, first, events) in cached.drain(..) {
-                self.inner
-                    .append(&run, first, &events, Durability::Synced)
-                    .await?;
-            }
+        match is_whole {
+            true => Ok(()),
+            false => Err(self.error.clone()),
         }
-        if self.has_crashed() {
-            return Err(gone());
-        }
-        Ok(())
     }
 
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, StoreError> {
-        let mut events = self.inner.events(run).await?;
-        let cached = self.cached.lock().await;
-        let of_run = cached.iter().filter(|(other, ..)| other == run);
+        let mut events = self.kept.events(run).await?;
+        let state = self.state.lock().await;
+        let of_run = state.pending.iter().filter(|(other, ..)| other == run);
         events.extend(of_run.flat_map(|(_, _, events)| events.iter().cloned()));
         Ok(events)
     }
 
+    async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
+        self.flushed().await?.run(run).await
+    }
+
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunSummary>, StoreError> {
-        self.inner.runs(filter).await
+        self.kept.runs(filter).await
     }
 
     async fn put_blob(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
-        self.inner.put_blob(bytes).await
+        self.kept.put_blob(bytes).await
     }
 
     async fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.blob(digest).await
+        self.kept.blob(digest).await
+    }
+
+    async fn park(&self, run: &RunId, events: u64, rest: &Rest) -> Result<bool, StoreError> {
+        self.flushed().await?.park(run, events, rest).await
+    }
+
+    async fn waiting(&self, filter: WaitFilter) -> Result<Vec<Waiting>, StoreError> {
+        self.kept.waiting(filter).await
+    }
+
+    async fn ready(&self) -> Result<Vec<Ready>, StoreError> {
+        self.kept.ready().await
+    }
+
+    async fn parked_in_groups(&self) -> Result<Vec<Ready>, StoreError> {
+        self.kept.parked_in_groups().await
+    }
+
+    async fn wake(&self, now: Timestamp, limit: u32) -> Result<Vec<Ready>, StoreError> {
+        self.flushed().await?.wake(now, limit).await
+    }
+
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.kept.next_wake().await
+    }
+
+    async fn signed_in(&self, account: &Account) -> Result<(u64, Vec<Ready>), StoreError> {
+        self.flushed().await?.signed_in(account).await
+    }
+
+    async fn sign_ins(&self, account: &Account) -> Result<u64, StoreError> {
+        self.kept.sign_ins(account).await
+    }
+
+    async fn verify(&self, run: &RunId) -> Result<Verdict, StoreError> {
+        self.flushed().await?.verify(run).await
+    }
+
+    async fn cursor(&self, trigger: &str) -> Result<Option<String>, StoreError> {
+        self.kept.cursor(trigger).await
+    }
+
+    async fn take_items(
+        &self,
+        trigger: &str,
+        cursor: Option<&str>,
+        items: Vec<NewItem>,
+    ) -> Result<Vec<Ready>, StoreError> {
+        let kept = self.flushed().await?;
+        kept.take_items(trigger, cursor, items).await
+    }
+
+    async fn prune(&self, filter: Prune) -> Result<u64, StoreError> {
+        self.flushed().await?.prune(filter).await
+    }
+
+    async fn uses_document(&self, digest: Digest) -> Result<bool, StoreError> {
+        self.flushed().await?.uses_document(digest).await
     }
 }

@@ -204,6 +204,7 @@ impl Lab {
             catalog: Catalog {
                 plugins,
                 connections,
+                ..Catalog::default()
             },
         }
     }

@@ -11,6 +11,6 @@ mod crash;
 mod lab;
 mod time;
 
-pub use crash::CrashingStore;
+pub use crash::{CrashingStore, Unsynced};
 pub use lab::{Host, Lab, Silent, components};
 pub use time::LabClock;

@@ -1,11 +1,12 @@
-//! The process ends after append n, for every n; then it is started again and goes on. Each time
+//! The machine dies after event n, for every n; then it is started again and goes on. Each time
 //! the tenant must hold exactly what one undisturbed run leaves there.
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::sync::Arc;
 
-use docket_e2e::{CrashingStore, Lab, Silent};
+use docket_e2e::{CrashingStore, Lab, Silent, Unsynced};
+use docket_engine::StoreError;
 use docket_model::{RunId, RunResult};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -57,12 +58,14 @@ async fn crash_everywhere(workflow: &str, document: Option<usize>) {
         assert!(matches!(result, RunResult::Succeeded { .. }), "{result:?}");
         traces(&lab).await
     };
-    for appends in 1.. {
+    for events in 0.. {
         let lab = Lab::start().await;
         let mut crashing = None;
         let host = lab
             .open_with(|store| {
-                let store = Arc::new(CrashingStore::new(store, appends));
+                let error = StoreError::Io("the machine died here".to_owned());
+                let store = CrashingStore::new(store, events, Unsynced::Lost, error);
+                let store = Arc::new(store);
                 crashing = Some(Arc::clone(&store));
                 store
             })
@@ -82,8 +85,8 @@ async fn crash_everywhere(workflow: &str, document: Option<usize>) {
         };
         assert_eq!(
             before.is_err(),
-            crashing.has_crashed(),
-            "append {appends}: {before:?}"
+            crashing.has_crashed().await,
+            "event {events}: {before:?}"
         );
         drop((host, crashing));
 
@@ -96,23 +99,23 @@ async fn crash_everywhere(workflow: &str, document: Option<usize>) {
             .unwrap();
         assert!(
             matches!(after, RunResult::Succeeded { .. }),
-            "append {appends}: {after:?}"
+            "event {events}: {after:?}"
         );
-        assert_eq!(traces(&lab).await, undisturbed, "after append {appends}");
+        assert_eq!(traces(&lab).await, undisturbed, "after event {events}");
         if before.is_ok() {
-            assert!(appends > 8, "the crashes were counted: {appends}");
+            assert!(events > 8, "the crashes were counted: {events}");
             return;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_confirmation_mail_whatever_append_is_the_last() {
+async fn one_confirmation_mail_whatever_event_is_the_last() {
     crash_everywhere("signed-contract-confirmation.yaml", Some(4 << 20)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_invoice_is_answered_and_filed_once_whatever_append_is_the_last() {
+async fn every_invoice_is_answered_and_filed_once_whatever_event_is_the_last() {
     crash_everywhere("import-invoices.yaml", None).await;
 }
 

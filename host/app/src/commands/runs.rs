@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use docket_engine::{DocumentReader, RunFilter};
 use docket_model::{
-    DocumentRef, EffectCall, Event, EventKind, Outcome, RunId, RunResult, StepResult,
+    DocumentRef, EffectCall, Event, EventKind, Outcome, RunId, RunResult, Signal, StepResult,
 };
 use serde_json::{Value, json};
 
@@ -137,6 +137,25 @@ fn lines(event: &Event, effects: bool) -> Vec<String> {
             vec![format!("{path} started, attempt {attempt}")]
         }
         EventKind::StepSkipped { path } => vec![format!("{path} skipped")],
+        EventKind::StepWaiting { path, wait, .. } => {
+            let until = wait.until.map(|until| format!(" until {until}"));
+            let until = until.unwrap_or_default();
+            vec![format!("{path} waits for {}{until}", wait.on)]
+        }
+        EventKind::Signalled { id, signal } => vec![match signal {
+            Signal::Event { name, .. } => format!("the event {name} came, as {id}"),
+            Signal::Decision {
+                path, approved, by, ..
+            } => {
+                let what = if *approved { "approved" } else { "rejected" };
+                format!("{path} {what} by {by}")
+            }
+        }],
+        EventKind::SignedIn { account } => vec![format!("tried again with a sign-in of {account}")],
+        EventKind::RunFailing { failure, .. } => {
+            vec![format!("run failing: {}", failure.message)]
+        }
+        EventKind::RunResumed => vec!["run resumed".to_owned()],
         EventKind::StepFinished { path, result, .. } => vec![match result {
             StepResult::Done(_) => format!("{path} done"),
             StepResult::Failed {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::task::JoinError;
 
 use super::{Drive, Ended, Ending, finished, place, waits};
-use crate::fold::{Attempt, Recorded};
+use crate::fold::Recorded;
 use crate::step_journal::StepJournal;
 use crate::{EngineError, StepCall, Stop, key, retry};
 
@@ -26,17 +26,13 @@ impl Drive {
                 self.record(vec![next]).await?;
                 continue;
             }
-            let given = self.flow.given(&self.run, &self.state, step, path.item);
-            let act_as = given
-                .map_err(|failure| self.fault(&path, failure.message))?
-                .act_as;
             let start = Start {
                 path,
                 attempt: attempt.number,
                 at: attempt.started_at,
                 input: attempt.input,
                 connection: attempt.connection,
-                act_as,
+                act_as: attempt.act_as,
                 recorded: attempt.effects,
             };
             self.launch(start).await?;
@@ -84,6 +80,7 @@ impl Drive {
             attempt,
             input: given.input.clone(),
             connection: connection.clone(),
+            act_as: given.act_as.clone(),
         };
         self.record_at(at, vec![kind]).await?;
         self.launch(Start {
@@ -122,6 +119,7 @@ impl Drive {
             attempt,
             input: Value::Null,
             connection: None,
+            act_as: None,
         };
         let finished = finished(path, attempt, failure, None);
         self.record(vec![started, finished]).await
@@ -172,6 +170,7 @@ impl Drive {
                 attempt: start.attempt,
                 account,
                 seen,
+                has_intended: journal.has_intended(),
                 result: journal.judge(end),
             }
         });
@@ -179,12 +178,16 @@ impl Drive {
     }
 
     /// Records how an attempt ended, and decides whether another follows.
-    pub(super) async fn take(&mut self, joined: Result<Ended, JoinError>) -> Result<(), EngineError> {
+    pub(super) async fn take(
+        &mut self,
+        joined: Result<Ended, JoinError>,
+    ) -> Result<(), EngineError> {
         let Ended {
             path,
             attempt,
             account,
             seen,
+            has_intended,
             result,
         } = match joined {
             Ok(ended) => ended,
@@ -193,6 +196,9 @@ impl Drive {
                 return Err(self.fault(&path, format!("the host panicked: {error}")));
             }
         };
+        if has_intended {
+            self.state.note_intent(&path);
+        }
         let failure = match result {
             Ok(StepResult::Failed { failure, .. }) => failure,
             Ok(result @ StepResult::Done(_)) => {
@@ -220,7 +226,9 @@ impl Drive {
             }
         };
         if failure.class == FailureClass::SignInRequired {
-            return self.need_sign_in(path, attempt, account, seen, failure).await;
+            return self
+                .need_sign_in(path, attempt, account, seen, failure)
+                .await;
         }
         let now = self.ports.clock.now();
         let counted = self.state.attempt(&path);

@@ -22,14 +22,14 @@ use crate::flow::Flow;
 use crate::fold::{Next, RunState};
 use crate::sign_ins::SignIns;
 use crate::{EngineError, Reporter, Rest, Stop, StoreError};
-pub(crate) use waits::Told;
+pub(crate) use waits::{Told, Word};
 
 /// Where a drive left its run.
 pub(crate) enum Left {
     /// At its end.
     Ended(RunResult),
-    /// With nothing to do but wait, after so many events; nothing of it need stay in memory.
-    Resting(Rest, u64),
+    /// With nothing to do but wait; nothing of it need stay in memory.
+    Resting(Rest),
 }
 
 /// What a drive is told from outside.
@@ -51,6 +51,8 @@ pub(crate) struct Drive {
     pub(crate) reporter: Arc<dyn Reporter>,
     pub(crate) orders: Orders,
     pub(crate) sign_ins: Arc<SignIns>,
+    /// Try those again that wait for a sign-in, whether anybody said that there was one or not.
+    pub(crate) asks_again: bool,
     /// What the run is told meanwhile.
     pub(crate) inbox: OwnedMutexGuard<mpsc::Receiver<Told>>,
     /// Seen by the attempts: no new effect begins.
@@ -68,6 +70,8 @@ pub(crate) struct Ended {
     account: Option<Account>,
     /// How often that account had signed in before.
     seen: u64,
+    /// Whether it intended an effect that may not be repeated.
+    has_intended: bool,
     result: Result<StepResult, Stop>,
 }
 
@@ -151,7 +155,7 @@ impl Drive {
                     },
                     None => {
                         let rest = self.state.rest(self.ports.clock.now());
-                        return Ok(Left::Resting(rest, self.state.events()));
+                        return Ok(Left::Resting(rest));
                     }
                 }
             }

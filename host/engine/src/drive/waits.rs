@@ -47,9 +47,7 @@ impl Drive {
         let events = self.applied(self.ports.clock.now(), vec![kind])?;
         let appended = self.appender.append_synced(events).await;
         // Whoever told it may have gone away.
-        let _ = told
-            .done
-            .send(appended.clone().map_err(EngineError::Store));
+        let _ = told.done.send(appended.clone().map_err(EngineError::Store));
         Ok(appended?)
     }
 
@@ -65,7 +63,7 @@ impl Drive {
             }
         }
         for (account, seen) in accounts {
-            if self.sign_ins.count(&account).await? > seen {
+            if self.asks_again || self.sign_ins.count(&account).await? > seen {
                 self.record(vec![EventKind::SignedIn { account }]).await?;
             }
         }
@@ -85,6 +83,7 @@ impl Drive {
             attempt,
             input,
             connection: None,
+            act_as: None,
         };
         let next = waiting(path, attempt, wait);
         self.record(vec![started, next]).await
@@ -111,7 +110,9 @@ pub(super) fn wait(step: &PlannedStep, input: &Value, at: Timestamp) -> Result<W
     };
     let needed = |name: &str| {
         let empty = || invalid(format!("`{name}` is missing or empty"));
-        text(name)?.filter(|text| !text.is_empty()).ok_or_else(empty)
+        text(name)?
+            .filter(|text| !text.is_empty())
+            .ok_or_else(empty)
     };
     let after = |name: &str| {
         let Some(text) = text(name)? else {

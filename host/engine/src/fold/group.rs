@@ -99,6 +99,13 @@ impl Group {
         }
     }
 
+    pub(crate) fn note_intent(&mut self, item: Option<u32>) {
+        let place = self.index(item).ok();
+        if let Some(Place::Running(attempt)) = place.and_then(|place| self.places.get_mut(place)) {
+            attempt.before.has_intended = true;
+        }
+    }
+
     /// What a place's next attempt goes by.
     pub(crate) fn before(&self, item: Option<u32>) -> Option<Before> {
         let place = self.places.get(self.index(item).ok()?)?;
@@ -159,15 +166,14 @@ impl Group {
         &mut self,
         item: Option<u32>,
         attempt: u32,
-        input: Value,
-        connection: Option<String>,
+        given: (Value, Option<String>, Option<String>),
         at: Timestamp,
     ) -> Result<(), &'static str> {
         let place = self.index(item)?;
         if let Some((_, due)) = self.places[place].upcoming() {
             self.retrying.remove(&(due, place));
         }
-        self.places[place].start(attempt, input, connection, at)?;
+        self.places[place].start(attempt, given, at)?;
         self.running.insert(place);
         self.touch();
         Ok(())

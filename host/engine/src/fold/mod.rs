@@ -4,6 +4,7 @@
 //! same state. It reads strictly: events that no run could have written are [`Damage`], never
 //! skipped.
 
+mod ending;
 mod group;
 mod place;
 mod rest;
@@ -12,13 +13,13 @@ mod signals;
 use std::sync::Arc;
 
 use docket_model::{
-    Event, EventKind, Failure, FailureClass, Plan, PlannedStep, RunResult, StepPath, StepResult,
-    StepValue, Steps, WaitFor,
+    Event, EventKind, Failure, Plan, PlannedStep, RunResult, StepPath, StepResult, Steps, WaitFor,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::StoreError;
+use ending::time_up;
 pub(crate) use group::Group;
 pub(crate) use place::{Attempt, Before, Recorded};
 use signals::Signals;
@@ -177,10 +178,21 @@ impl RunState {
         group.under_way(path.item)
     }
 
+    /// Notes that the attempt under way intended an effect that may not be repeated. Its effects are
+    /// in the journal, and in the state only of a run that was loaded after them.
+    pub(crate) fn note_intent(&mut self, path: &StepPath) {
+        let is_current = self.current().is_some_and(|step| step.id == *path.step);
+        if let Some(group) = self.group.as_mut().filter(|_| is_current) {
+            group.note_intent(path.item);
+        }
+    }
+
     /// What the next attempt of a place goes by.
     pub(crate) fn before(&self, item: Option<u32>) -> Before {
         let group = self.group.as_ref();
-        group.and_then(|group| group.before(item)).unwrap_or_default()
+        group
+            .and_then(|group| group.before(item))
+            .unwrap_or_default()
     }
 
     /// The attempts under way.
@@ -284,6 +296,7 @@ impl RunState {
                 attempt,
                 input,
                 connection,
+                act_as,
             } => {
                 let step = self.current().ok_or("all steps are over")?;
                 let parallel = parallel(step);
@@ -291,7 +304,8 @@ impl RunState {
                 if group.begun_count() >= parallel {
                     return Err("more attempts are under way than the step allows");
                 }
-                group.start(path.item, attempt, input, connection, event.at)
+                let given = (input, connection, act_as);
+                group.start(path.item, attempt, given, event.at)
             }
             EventKind::StepWaiting {
                 path,
@@ -368,109 +382,6 @@ impl RunState {
         Ok(self.group.get_or_insert_with(Group::of_one))
     }
 
-    fn fail(
-        &mut self,
-        path: Option<StepPath>,
-        failure: Failure,
-        at: Timestamp,
-    ) -> Result<(), &'static str> {
-        if self.plan.on_error.is_empty() || self.failing.is_some() {
-            return Err("nothing is done about a failure here");
-        }
-        self.may_fail(path.as_ref(), at)?;
-        let value = failure_value(path.as_ref(), &failure);
-        // Every step has something that `steps` can show, whether it came to its turn or not.
-        for step in &self.plan.steps[self.position..] {
-            let is_it = path.as_ref().is_some_and(|path| *path.step == *step.id);
-            let failure = is_it.then(|| value.clone());
-            let left = StepValue {
-                output: None,
-                failure,
-            };
-            self.steps.insert(step.id.clone(), left);
-        }
-        self.failing = Some(Failing {
-            path,
-            failure,
-            value,
-            position: self.position,
-            group: self.group.take(),
-        });
-        self.position = self.plan.steps.len();
-        Ok(())
-    }
-
-    fn resume(&mut self, at: Timestamp) -> Result<(), &'static str> {
-        if !matches!(
-            self.result,
-            Some(RunResult::Failed { .. } | RunResult::Cancelled)
-        ) {
-            return Err("only a run that failed or was cancelled goes on");
-        }
-        self.result = None;
-        self.since = at;
-        self.rounds += 1;
-        if let Some(failing) = self.failing.take() {
-            self.position = failing.position;
-            self.group = failing.group;
-            let again = self.plan.steps[self.position..].iter();
-            for step in again.chain(&self.plan.on_error) {
-                self.steps.remove(&step.id);
-            }
-        }
-        let is_repeated = self.current().is_some_and(|step| step.for_each.is_some());
-        match &mut self.group {
-            // Its list could not be evaluated.
-            Some(group) if is_repeated && !group.is_of_items() => self.group = None,
-            Some(group) => group.take_up(at),
-            None => {}
-        }
-        Ok(())
-    }
-
-    fn end(&mut self, result: RunResult, at: Timestamp) -> Result<(), &'static str> {
-        match (&result, &self.failing) {
-            (RunResult::Cancelled, _) => {}
-            (RunResult::Failed { path, .. }, Some(failing)) => {
-                if failing.path != *path {
-                    return Err("the run fails for another reason");
-                }
-            }
-            (RunResult::Failed { path, .. }, None) => self.may_fail(path.as_ref(), at)?,
-            (RunResult::Succeeded { .. }, _) => {
-                if self.position != self.plan.steps.len() || self.failing.is_some() {
-                    return Err("some steps are not over");
-                }
-            }
-        }
-        self.result = Some(result);
-        Ok(())
-    }
-
-    /// Whether the run can have failed there: at a step, else by its outputs or its time.
-    fn may_fail(&self, path: Option<&StepPath>, at: Timestamp) -> Result<(), &'static str> {
-        let Some(path) = path else {
-            let is_over = self.position == self.plan.steps.len();
-            let is_late = self.deadline().is_some_and(|deadline| deadline <= at);
-            return match is_over || is_late {
-                true => Ok(()),
-                false => Err("some steps are not over"),
-            };
-        };
-        let of_current = self.current().is_some_and(|step| step.id == *path.step);
-        let has_failed = match &self.group {
-            Some(group) if of_current => group.has_failed(path.item),
-            _ => {
-                let left = self.steps.get(path.step.as_ref());
-                left.is_some_and(|left| left.failure.is_some())
-            }
-        };
-        match has_failed {
-            true => Ok(()),
-            false => Err("the step has not failed"),
-        }
-    }
-
     /// Goes on to the next step when this one is over.
     fn advance(&mut self) {
         let Some(step) = self.current() else {
@@ -486,27 +397,6 @@ impl RunState {
             self.position += 1;
         }
     }
-}
-
-fn time_up() -> Failure {
-    Failure::new(
-        FailureClass::LimitExceeded,
-        "run-timeout",
-        "the run took longer than its `timeout`",
-    )
-    .with_remedy("give the workflow a longer `timeout`, and resume the run or start another")
-}
-
-/// A failure as the steps of `on-error` see it.
-fn failure_value(path: Option<&StepPath>, failure: &Failure) -> Value {
-    let mut value = serde_json::to_value(failure).unwrap_or_default();
-    if let Some(path) = path {
-        value["step"] = (*path.step).into();
-        if let Some(item) = path.item {
-            value["item"] = item.into();
-        }
-    }
-    value
 }
 
 fn path(step: &PlannedStep, item: Option<u32>) -> StepPath {

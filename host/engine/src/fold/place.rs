@@ -1,6 +1,8 @@
 //! One place of a run, a step or an item, and its attempts.
 
-use docket_model::{Account, EffectCall, Failure, FailureClass, Outcome, StepResult, Wait, WaitFor};
+use docket_model::{
+    Account, EffectCall, Failure, FailureClass, Outcome, StepResult, Wait, WaitFor,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -54,6 +56,8 @@ pub(crate) struct Attempt {
     pub(crate) input: Value,
     /// The connection, where it is not the step's own.
     pub(crate) connection: Option<String>,
+    /// The user to act as.
+    pub(crate) act_as: Option<String>,
     /// What came before it.
     pub(crate) before: Before,
     /// Its effects, in order; only the last may lack its outcomes.
@@ -82,8 +86,7 @@ impl Place {
     pub(crate) fn start(
         &mut self,
         attempt: u32,
-        input: Value,
-        connection: Option<String>,
+        (input, connection, act_as): (Value, Option<String>, Option<String>),
         at: Timestamp,
     ) -> Result<(), &'static str> {
         let (before, _) = self.upcoming().ok_or("no attempt is due")?;
@@ -95,6 +98,7 @@ impl Place {
             started_at: at,
             input,
             connection,
+            act_as,
             before,
             effects: Vec::new(),
         }));

@@ -41,7 +41,12 @@ impl Signals {
     }
 
     /// How the wait of a place ends at `now`; `None` while it goes on.
-    pub(crate) fn end_of(&self, path: &StepPath, wait: &Wait, now: Timestamp) -> Option<StepResult> {
+    pub(crate) fn end_of(
+        &self,
+        path: &StepPath,
+        wait: &Wait,
+        now: Timestamp,
+    ) -> Option<StepResult> {
         let is_due = wait.until.is_some_and(|until| until <= now);
         let late = |what: String| {
             is_due.then(|| {

@@ -22,6 +22,8 @@ fn step(id: &str, for_each: bool, max_parallel: u32, continue_on_error: bool) ->
         max_parallel,
         connection: None,
         act_as: None,
+        fallback: None,
+        on_sign_in_needed: Default::default(),
         retry: Retry::default(),
         timeout: Duration::from_secs(1),
         continue_on_error,
@@ -40,6 +42,9 @@ fn plan() -> Arc<Plan> {
             step("two", true, 2, false),
             step("three", true, 1, true),
         ],
+        on_error: Vec::new(),
+        timeout: None,
+        concurrency: None,
         outputs: BTreeMap::new(),
         plugins: BTreeMap::new(),
         templates: BTreeMap::new(),
@@ -109,6 +114,7 @@ fn journal(text: &str) -> Vec<Event> {
                 workflow: "w".to_owned(),
                 plan: Digest::of(b""),
                 inputs: json!({}),
+                group: None,
             },
             "expand" => EventKind::ItemsExpanded {
                 step: parts[1].into(),
@@ -118,6 +124,8 @@ fn journal(text: &str) -> Vec<Event> {
                 path: path(),
                 attempt: number(2),
                 input: json!(null),
+                connection: None,
+                act_as: None,
             },
             "intend" => EventKind::EffectIntended {
                 path: path(),
@@ -172,7 +180,11 @@ fn check(text: &str, expected: &str) {
         Next::Begin(path, attempt) => format!("begin {path} {attempt}"),
         Next::Wait(None) => "wait".to_owned(),
         Next::Wait(Some(until)) => format!("wait until {}", until.as_second()),
-        Next::Fail(path, _) => format!("fail {path}"),
+        Next::Finish(path, attempt, _) => format!("finish {path} {attempt}"),
+        Next::Fail(Some(path), _) => format!("fail {path}"),
+        Next::Fail(None, _) => "fail".to_owned(),
+        Next::Lose(..) => "lose".to_owned(),
+        Next::TimeUp(_) => "time is up".to_owned(),
         Next::Succeed => "succeed".to_owned(),
         Next::Nothing(_) => "nothing".to_owned(),
     };
@@ -266,7 +278,7 @@ fn an_attempt_keeps_its_effects_and_counts_the_failures_before_it() {
     .unwrap();
     let attempt = state.attempt(&place("one")).unwrap();
     assert_eq!(
-        (attempt.number, attempt.failures),
+        (attempt.number, attempt.before.failures),
         (3, 1),
         "a sign-in is not a failure"
     );
@@ -357,4 +369,55 @@ fn ten_thousand_items_take_no_quadratic_time() {
         }
     }
     assert_eq!(state.next(at(10)), Next::Expand);
+}
+
+#[test]
+fn the_time_of_a_run_is_up_where_nothing_else_is() {
+    let mut plan = Plan::clone(&plan());
+    plan.timeout = Some(Duration::from_secs(5));
+    let state = RunState::fold(Arc::new(plan), journal("begin start:one:1")).unwrap();
+    assert_eq!(state.next(at(4)), Next::Wait(Some(at(5))));
+    assert!(matches!(state.next(at(5)), Next::TimeUp(_)));
+}
+
+#[test]
+fn steps_of_on_error_follow_a_failure_and_a_resumed_run_its_last_step() {
+    let mut plan = Plan::clone(&plan());
+    plan.on_error = vec![step("tell", false, 1, false)];
+    let plan = Arc::new(plan);
+    let kind = EventKind::RunFailing {
+        path: Some(place("one")),
+        failure: failure(FailureClass::Permanent),
+    };
+    let failing = Event { at: at(0), kind };
+    let resumed = Event {
+        at: at(3),
+        kind: EventKind::RunResumed,
+    };
+    let mut events = journal("begin start:one:1 bad:one:1");
+    events.push(failing.clone());
+    let next = |events: &[Event]| {
+        RunState::fold(Arc::clone(&plan), events.to_vec())
+            .unwrap()
+            .next(at(10))
+    };
+    assert_eq!(next(&events), Next::Begin(place("tell"), 1));
+    events.extend(journal("start:tell:1 ok:tell:1"));
+    let lost = failure(FailureClass::Permanent);
+    assert_eq!(next(&events), Next::Lose(Some(place("one")), lost));
+    events.extend(journal("lost:one"));
+    events.push(resumed.clone());
+    assert_eq!(next(&events), Next::Begin(place("one"), 2));
+    events.extend(journal("start:one:2 ok:one:2"));
+    assert_eq!(next(&events), Next::Expand);
+
+    let early = [journal("begin start:one:1"), vec![failing]].concat();
+    let damage = RunState::fold(Arc::clone(&plan), early).err().unwrap();
+    assert_eq!(damage.why, "the step has not failed");
+    let unfailed = [journal("begin"), vec![resumed]].concat();
+    let damage = RunState::fold(plan, unfailed).err().unwrap();
+    assert_eq!(
+        damage.why,
+        "only a run that failed or was cancelled goes on"
+    );
 }

@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn workflows_take_turns() {
         let mut queue = queue(9, "w/a1 w/a2 w/a3 v/b1 w/a4 u/c1");
-        assert_eq!(taken(&mut queue), "a1 b1 a2 c1 a3 a4");
+        assert_eq!(taken(&mut queue), "a1 b1 c1 a2 a3 a4");
     }
 
     #[test]

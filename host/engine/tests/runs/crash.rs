@@ -8,9 +8,9 @@ use docket_journal::{MemoryStore, SqliteStore};
 use docket_model::{Plan, RunId, RunResult, StepPath};
 use serde_json::json;
 
+use crate::crashing::{CrashingStore, Unsynced};
 use crate::plans::{each, named, plan, step};
 use crate::script::bench;
-use crate::stores::{CutStore, Unsynced};
 use crate::world::{When, World};
 
 /// Mails one after the other, and side by side; and one by a plugin that does not look first.
@@ -43,7 +43,7 @@ async fn die(open: &Open<'_>, id: &str, events: usize, unsynced: Unsynced) -> (b
     let run: RunId = id.parse().unwrap();
     let has_died = {
         let error = StoreError::Io("the host died".to_owned());
-        let cut = Arc::new(CutStore::new(open(), events, unsynced, error));
+        let cut = Arc::new(CrashingStore::new(open(), events, unsynced, error));
         let bench = bench(Arc::clone(&cut) as _, &world);
         let driven = match bench.engine.start(&run, &mails(), inputs()).await {
             Ok(()) => bench.drive(&run).await,
@@ -53,7 +53,7 @@ async fn die(open: &Open<'_>, id: &str, events: usize, unsynced: Unsynced) -> (b
             Ok(result) => assert!(matches!(result, RunResult::Succeeded { .. }), "{result:?}"),
             Err(error) => assert!(matches!(error, EngineError::Store(_)), "{what}: {error}"),
         }
-        cut.is_cut()
+        cut.has_crashed().await
     };
     let bench = bench(open(), &world);
     bench.engine.start(&run, &mails(), inputs()).await.unwrap();
@@ -162,7 +162,12 @@ async fn a_full_disk_stops_the_run_and_loses_nothing() {
     let world = Arc::new(World::default());
     let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
     let full = StoreError::Full("no space left".to_owned());
-    let cut = Arc::new(CutStore::new(Arc::clone(&store), 7, Unsynced::Kept, full));
+    let cut = Arc::new(CrashingStore::new(
+        Arc::clone(&store),
+        7,
+        Unsynced::Kept,
+        full,
+    ));
     let first = bench(cut, &world);
     let run = first.start("r-1", &mails(), inputs()).await;
     let stopped = first.drive(&run).await;

@@ -11,7 +11,7 @@ use docket_model::{
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::plans::{plan, step};
+use crate::plans::{connected, plan, step};
 use crate::script::bench;
 use crate::world::World;
 
@@ -81,7 +81,7 @@ async fn a_fault_of_the_host_leaves_the_run_to_be_resumed() {
 async fn a_run_waits_for_a_sign_in_as_often_as_it_must() {
     let bench = bench(Arc::new(MemoryStore::new()), &Arc::new(World::default()));
     let run = bench
-        .start("r-1", &plan(vec![step("sign-in")]), json!({}))
+        .start("r-1", &plan(vec![connected(step("sign-in"))]), json!({}))
         .await;
     for _ in 0..5 {
         let error = bench.drive(&run).await.unwrap_err();
@@ -153,6 +153,7 @@ async fn drive_stored(plan: &[u8]) -> String {
             workflow: "w".to_owned(),
             plan: digest,
             inputs: json!({}),
+            group: None,
         },
     };
     store

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use docket_model::{Digest, PLAN_FORMAT, PinnedPlugin, Plan, PlannedStep, Retry, Template};
+use docket_model::{
+    BUILT_IN, Digest, OnSignInNeeded, PLAN_FORMAT, PinnedPlugin, Plan, PlannedStep, Retry, Template,
+};
 use serde_json::Value;
 
 /// A plan of these steps whose output `all` is the output of the last one.
@@ -30,6 +32,26 @@ pub(crate) fn plan(steps: Vec<PlannedStep>) -> Plan {
         )]),
         steps,
         templates: BTreeMap::new(),
+        on_error: Vec::new(),
+        timeout: None,
+        concurrency: None,
+    }
+}
+
+/// The step with a connection.
+pub(crate) fn connected(step: PlannedStep) -> PlannedStep {
+    PlannedStep {
+        connection: Some("contoso".to_owned()),
+        ..step
+    }
+}
+
+/// A step that waits.
+pub(crate) fn wait(id: &str, action: &str, with: Value) -> PlannedStep {
+    PlannedStep {
+        plugin: BUILT_IN.to_owned(),
+        with: literal(with),
+        ..named(id, action)
     }
 }
 
@@ -53,7 +75,10 @@ pub(crate) fn named(id: &str, action: &str) -> PlannedStep {
             attempts: 3,
             delay: Duration::from_secs(2),
             max_delay: Duration::from_secs(60),
+            on: None,
         },
+        fallback: None,
+        on_sign_in_needed: OnSignInNeeded::default(),
         timeout: Duration::from_secs(30),
         continue_on_error: false,
     }

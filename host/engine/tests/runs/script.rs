@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use docket_engine::{
-    Engine, EngineError, EventStore, Journal, LogLevel, Ports, Reporter, StepCall, StepRunner,
-    Stop, Timer,
+    Engine, EngineError, EventStore, Journal, LogLevel, Ports, Progress, Reporter, StepCall,
+    StepRunner, Stop, Timer,
 };
 use docket_journal::MemoryDocuments;
 use docket_model::{
@@ -27,7 +27,9 @@ pub(crate) struct Bench {
     pub(crate) engine: Arc<Engine>,
     pub(crate) runner: Arc<Scripted>,
     pub(crate) timer: Arc<ManualTimer>,
+    pub(crate) clock: Arc<ManualClock>,
     pub(crate) heard: Arc<Heard>,
+    pub(crate) store: Arc<dyn EventStore>,
 }
 
 /// Runs actions by their names.
@@ -40,6 +42,8 @@ pub(crate) struct Scripted {
     /// `hold` waits here inside its effect, once it has said so.
     pub(crate) holding: Semaphore,
     pub(crate) release: Semaphore,
+    /// Every action does this instead, as another version of the plugin might.
+    pub(crate) now_is: Mutex<Option<&'static str>>,
     /// What `sign-in`, `fault` and `panic` go by: until set, they fail.
     pub(crate) is_well: std::sync::atomic::AtomicBool,
 }
@@ -48,11 +52,16 @@ pub(crate) struct Scripted {
 pub(crate) struct ManualTimer {
     clock: Arc<ManualClock>,
     pub(crate) waits: Arc<Mutex<Vec<Duration>>>,
+    /// Only what is due is ready then, and time passes by nobody's waiting.
+    pub(crate) stands_still: std::sync::atomic::AtomicBool,
 }
 
 impl Timer for ManualTimer {
     fn until(&self, at: Timestamp) -> BoxFuture<'static, ()> {
         let (clock, waits) = (Arc::clone(&self.clock), Arc::clone(&self.waits));
+        if self.stands_still.load(Ordering::SeqCst) && at > clock.now() {
+            return Box::pin(std::future::pending());
+        }
         Box::pin(async move {
             let left = at.duration_since(clock.now());
             waits
@@ -84,6 +93,7 @@ pub(crate) fn bench(store: Arc<dyn EventStore>, world: &Arc<World>) -> Bench {
     let timer = Arc::new(ManualTimer {
         clock: Arc::clone(&clock),
         waits: Arc::default(),
+        stands_still: false.into(),
     });
     let runner = Arc::new(Scripted {
         world: Arc::clone(world),
@@ -92,20 +102,23 @@ pub(crate) fn bench(store: Arc<dyn EventStore>, world: &Arc<World>) -> Bench {
         most: AtomicU32::new(0),
         holding: Semaphore::new(0),
         release: Semaphore::new(0),
+        now_is: Mutex::default(),
         is_well: false.into(),
     });
     let engine = Engine::new(Ports {
-        store,
+        store: Arc::clone(&store),
         documents: Arc::new(MemoryDocuments::new()),
         runner: Arc::clone(&runner) as _,
-        clock,
+        clock: Arc::clone(&clock) as _,
         timer: Arc::clone(&timer) as _,
     });
     Bench {
         engine: Arc::new(engine),
         runner,
         timer,
+        clock,
         heard: Arc::default(),
+        store,
     }
 }
 
@@ -114,6 +127,16 @@ impl Bench {
         let run: RunId = id.parse().unwrap();
         self.engine.start(&run, plan, inputs).await.unwrap();
         run
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) async fn advance(&self, run: &RunId) -> Progress {
+        let heard = Arc::clone(&self.heard) as _;
+        let advanced = self.engine.advance(run, heard, CancellationToken::new());
+        advanced.await.unwrap()
     }
 
     pub(crate) async fn drive(&self, run: &RunId) -> Result<RunResult, EngineError> {
@@ -142,6 +165,11 @@ fn tell(kind: &EventKind) -> String {
         EventKind::StepStarted { path, attempt, .. } => format!("{path} starts {attempt}"),
         EventKind::EffectIntended { path, index, .. } => format!("{path} intends {index}"),
         EventKind::EffectDone { path, index, .. } => format!("{path} did {index}"),
+        EventKind::StepWaiting { path, wait, .. } => format!("{path} waits for {}", wait.on),
+        EventKind::Signalled { id, .. } => format!("told {id}"),
+        EventKind::SignedIn { account } => format!("signed in {account}"),
+        EventKind::RunFailing { .. } => "failing".to_owned(),
+        EventKind::RunResumed => "resumed".to_owned(),
         EventKind::StepSkipped { path } => format!("{path} skipped"),
         EventKind::StepFinished {
             path,
@@ -194,7 +222,8 @@ impl Scripted {
     async fn act(&self, call: &StepCall, journal: &mut dyn Journal) -> Result<StepResult, Stop> {
         let key = call.idempotency_key.as_str();
         let is_well = self.is_well.load(Ordering::SeqCst);
-        match call.action.as_str() {
+        let now_is = *self.now_is.lock().unwrap();
+        match now_is.unwrap_or(call.action.as_str()) {
             "echo" => done(call.input.clone()),
             // Later items end first.
             "slow-echo" => {
@@ -223,6 +252,17 @@ impl Scripted {
             "odd-fails" => done(call.input.clone()),
             "sign-in" if is_well => done(json!("signed in")),
             "sign-in" => failed(FailureClass::SignInRequired),
+            // Says so of one account alone, and after it has done something if it is told to.
+            "needs" => {
+                let who = call.connection.as_deref().unwrap_or_default();
+                if call.input["posts"] == true {
+                    self.effect(journal, request("POST", "draft", key)).await?;
+                }
+                match call.input["lapsed"] == who && !is_well {
+                    true => failed(FailureClass::SignInRequired),
+                    false => done(json!(who)),
+                }
+            }
             "fault" if !is_well => Err(Stop::Fault("the component is gone".to_owned())),
             "panic" if !is_well => panic!("a bug in the host"),
             "fault" | "panic" => done(json!("well again")),

@@ -16,6 +16,7 @@ fn started(size: usize) -> Event {
         workflow: "w".to_owned(),
         plan: Digest::of(b"plan"),
         inputs: serde_json::Value::String("x".repeat(size)),
+        group: None,
     })
 }
 
@@ -200,6 +201,195 @@ async fn a_conflict_is_told_to_those_who_made_it_and_to_nobody_else() {
     }
     store
         .append(&run, 1, &[started(1)], Durability::Synced)
+        .await
+        .unwrap();
+}
+
+/// What the journal is asked for often is found by an index, however many runs there are.
+#[test]
+fn questions_are_answered_by_their_indices() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = schema::open(&folder.path().join("journal.db")).unwrap();
+    let filter = |only_unfinished, workflow: Option<&str>| RunFilter {
+        only_unfinished,
+        workflow: workflow.map(str::to_owned),
+        limit: Some(9),
+    };
+    let mut questions = parked::tests::plans();
+    questions.extend([
+        retain::tests::plan(),
+        (runs_sql(&filter(true, None)), "runs_unfinished"),
+        (runs_sql(&filter(false, Some("w"))), "runs_by_workflow"),
+        (
+            format!("{SUMMARY} WHERE id = ?1"),
+            "sqlite_autoindex_runs_1",
+        ),
+        (
+            "SELECT 1 FROM documents WHERE digest = ?1 LIMIT 1".to_owned(),
+            "PRIMARY KEY",
+        ),
+    ]);
+    for (sql, index) in questions {
+        let plan = explain(&connection, &sql);
+        assert!(plan.contains(index), "{sql}\n{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
+    }
+    let all = explain(&connection, &runs_sql(&filter(false, None)));
+    assert!(
+        !all.contains("TEMP B-TREE"),
+        "the newest come by their numbers: {all}"
+    );
+}
+
+fn explain(connection: &Connection, sql: &str) -> String {
+    let mut statement = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+        .unwrap();
+    for parameter in 1..=statement.parameter_count() {
+        statement.raw_bind_parameter(parameter, 1).unwrap();
+    }
+    let mut rows = statement.raw_query();
+    let mut plan = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        plan.push(row.get::<_, String>(3).unwrap());
+    }
+    plan.join("\n")
+}
+
+/// Whatever somebody does to a run's record, the verdict says where.
+#[tokio::test]
+async fn a_changed_record_is_found_and_the_place_is_told() {
+    let run: RunId = "r-1".parse().unwrap();
+    for (change, event, why) in [
+        (
+            "UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'xxx', 'xxy') AS BLOB) WHERE seq = 2",
+            2,
+            "not what was written",
+        ),
+        (
+            "UPDATE events SET format = 1 WHERE seq = 1",
+            1,
+            "not what was written",
+        ),
+        ("DELETE FROM events WHERE seq = 1", 1, "missing"),
+        ("DELETE FROM events WHERE seq = 3", 3, "missing"),
+        ("DELETE FROM events", 0, "missing"),
+        (
+            "INSERT INTO events SELECT run, 4, format, body, hash FROM events WHERE seq = 3",
+            4,
+            "not what was written",
+        ),
+        (
+            "UPDATE events SET seq = CASE seq WHEN 1 THEN 102 WHEN 2 THEN 101 END WHERE seq IN (1, 2); \
+          UPDATE events SET seq = seq - 100 WHERE seq > 100",
+            1,
+            "not what was written",
+        ),
+        (
+            "UPDATE runs SET head = zeroblob(32)",
+            3,
+            "the chain ends otherwise",
+        ),
+        (
+            "UPDATE runs SET result = CAST('{\"state\":\"succeeded\",\"outputs\":{}}' AS BLOB)",
+            3,
+            "of its end",
+        ),
+        (
+            "UPDATE runs SET finished_at = '2020-01-01T00:00:00Z'",
+            3,
+            "of its end",
+        ),
+        ("UPDATE runs SET workflow = 'other'", 0, "of its start"),
+        ("UPDATE runs SET plan = zeroblob(32)", 0, "of its start"),
+        (
+            "UPDATE runs SET started_at = '2020-01-01T00:00:00Z'",
+            0,
+            "of its start",
+        ),
+        ("UPDATE runs SET events = 3", 3, "added"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let store = SqliteStore::open(&path).unwrap();
+        let skipped = |step: &str| {
+            event(EventKind::StepSkipped {
+                path: docket_model::StepPath {
+                    step: step.into(),
+                    item: None,
+                },
+            })
+        };
+        let ended = event(EventKind::RunFinished {
+            result: RunResult::Cancelled,
+        });
+        let events = [started(9), skipped("a"), skipped("xxx"), ended];
+        store
+            .append(&run, 0, &events[..2], Durability::Ordered)
+            .await
+            .unwrap();
+        store
+            .append(&run, 2, &events[2..], Durability::Synced)
+            .await
+            .unwrap();
+        let intact = store.verify(&run).await.unwrap();
+        assert!(
+            matches!(intact, Verdict::Intact { events: 4, .. }),
+            "{intact:?}"
+        );
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch(change)
+            .unwrap();
+        let Verdict::Broken {
+            event: found,
+            why: says,
+        } = store.verify(&run).await.unwrap()
+        else {
+            panic!("not found: {change}");
+        };
+        assert_eq!(found, event, "{change}: {says}");
+        assert!(says.contains(why), "{change}: {says}");
+    }
+}
+
+/// A database that something else has locked is waited for, and given up whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_of_somebody_else_is_waited_for_or_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let patient = Arc::new(SqliteStore::open(&path).unwrap());
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let append = {
+        let (store, run) = (Arc::clone(&patient), "r-1".parse::<RunId>().unwrap());
+        tokio::spawn(async move {
+            store
+                .append(&run, 0, &[started(1)], Durability::Synced)
+                .await
+        })
+    };
+    tokio::task::yield_now().await;
+    other.execute_batch("COMMIT").unwrap();
+    append.await.unwrap().unwrap();
+    drop(patient);
+
+    let hasty = SqliteStore::open_with(&path, |connection| {
+        connection.busy_timeout(std::time::Duration::ZERO)
+    })
+    .unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let run: RunId = "r-2".parse().unwrap();
+    let refused = hasty
+        .append(&run, 0, &[started(1)], Durability::Synced)
+        .await;
+    assert!(matches!(refused, Err(StoreError::InUse(_))), "{refused:?}");
+    other.execute_batch("COMMIT").unwrap();
+    drop(hasty);
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.runs(RunFilter::default()).await.unwrap().len(), 1);
+    store
+        .append(&run, 0, &[started(1)], Durability::Synced)
         .await
         .unwrap();
 }

@@ -145,10 +145,12 @@ impl Inference<'_> {
             }
             _ if TYPES.contains(&name) => Type::Any,
             _ => {
-                let roots = ["inputs", "steps", "run", "item", "index", "failure"];
+                let failure = self.names.failure.as_ref().map(|_| "failure");
+                let roots = ["inputs", "steps", "run", "item", "index"].into_iter();
+                let roots = roots.chain(failure);
                 let locals = self.locals.iter().map(|(local, _)| local.as_str());
                 let locals = locals.filter(|local| !local.starts_with('@'));
-                let help = suggestion(name, roots.into_iter().chain(locals));
+                let help = suggestion(name, roots.chain(locals));
                 self.problem(id, UNKNOWN_NAME, format!("`{name}` is not known"), help)
             }
         }

@@ -11,9 +11,7 @@ use super::types::Type;
 use crate::diagnostic::suggestion;
 use crate::workflow::{Step, Workflow};
 use crate::yaml::Name;
-use crate::{
-    ActionKind, ActionSpec, BUILT_IN, Catalog, Diagnostic, OnSignInNeeded, built_in,
-};
+use crate::{ActionKind, ActionSpec, BUILT_IN, Catalog, Diagnostic, OnSignInNeeded, built_in};
 
 /// What the catalog has of a step.
 #[derive(Clone, Copy)]
@@ -33,7 +31,10 @@ impl Checker<'_> {
         let (plugin, action) = step.uses.as_ref()?;
         let found = match plugin.text == BUILT_IN {
             true => Some(built_in()),
-            false => catalog.plugins.get(&plugin.text).map(|found| &found.manifest),
+            false => catalog
+                .plugins
+                .get(&plugin.text)
+                .map(|found| &found.manifest),
         };
         let Some(found) = found else {
             let message = format!("there is no plugin `{}`", plugin.text);

@@ -74,8 +74,7 @@ pub(crate) fn read<'n>(
     let timeout =
         timeout.and_then(|node| reader.duration(node, "`timeout`", Duration::from_secs(1), YEAR));
     let concurrency = fields.get("concurrency");
-    let concurrency =
-        concurrency.and_then(|node| settings::concurrency(reader, language, node));
+    let concurrency = concurrency.and_then(|node| settings::concurrency(reader, language, node));
     let mut defaults = Defaults::default();
     if let Some(node) = fields.get("retry") {
         defaults.retry = settings::retry(reader, node, &defaults.retry);

@@ -75,13 +75,20 @@ pub(super) fn retry(reader: &mut Reader<'_>, node: &Node, default: &Retry) -> Re
     }
     if let Some(node) = fields.get("on") {
         let names = reader.texts(node, "`on`");
-        retry.on = Some(names.iter().filter_map(|name| class(reader, name)).collect());
+        retry.on = Some(
+            names
+                .iter()
+                .filter_map(|name| class(reader, name))
+                .collect(),
+        );
     }
     retry
 }
 
 fn class(reader: &mut Reader<'_>, name: &Name) -> Option<FailureClass> {
-    let found = FailureClass::ALL.iter().find(|(word, _)| *word == name.text);
+    let found = FailureClass::ALL
+        .iter()
+        .find(|(word, _)| *word == name.text);
     let Some((_, class)) = found else {
         let message = format!("there is no class of failures `{}`", name.text);
         let error = reader.error(reader.codes.value, name.span, message);

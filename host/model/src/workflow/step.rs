@@ -7,11 +7,11 @@ use super::content::{content, object};
 use super::read::{CODES, expression};
 use super::settings::{Defaults, on_sign_in_needed, retry};
 use super::{Content, Form, Step};
+use crate::Span;
 use crate::built_in::BUILT_IN;
 use crate::expression::Language;
 use crate::reader::{Fields, Reader, name_problem};
 use crate::yaml::{Kind, Name, Node};
-use crate::Span;
 
 const KEYS: [&str; 14] = [
     "id",

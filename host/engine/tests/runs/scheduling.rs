@@ -1,0 +1,221 @@
+//! The scheduler: many runs, woken by time and by sign-ins, within their groups, over restarts.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use docket_engine::{RunFilter, Scheduler, SchedulerSettings, TriggerItem};
+use docket_journal::SqliteStore;
+use docket_model::{Concurrency, Plan, PlannedStep, RunId, Signal};
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::outside::stores;
+use crate::plans::{connected, each, expression, literal, plan, step, wait};
+use crate::script::{Bench, bench};
+use crate::world::World;
+
+struct Serving {
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+fn serve(bench: &Bench, at_once: usize) -> Serving {
+    bench.timer.stands_still.store(true, Ordering::SeqCst);
+    let shutdown = CancellationToken::new();
+    let settings = SchedulerSettings {
+        at_once,
+        ..SchedulerSettings::default()
+    };
+    let heard = Arc::clone(&bench.heard) as _;
+    let scheduler = Scheduler::new(Arc::clone(&bench.engine), heard, settings);
+    let order = shutdown.clone();
+    let task = tokio::spawn(async move { scheduler.serve(order).await.unwrap() });
+    Serving { shutdown, task }
+}
+
+impl Serving {
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+/// Gives way until so many runs have ended.
+async fn ended(bench: &Bench, count: usize) {
+    loop {
+        let runs = bench.store.runs(RunFilter::default()).await.unwrap();
+        if runs.iter().filter(|run| run.finished_at.is_some()).count() >= count {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Gives way until so many runs wait.
+async fn parked(bench: &Bench, count: usize) {
+    while bench.store.waiting(Default::default()).await.unwrap().len() < count {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn lapsed() -> PlannedStep {
+    PlannedStep {
+        with: literal(json!({"lapsed": "contoso"})),
+        ..connected(step("needs"))
+    }
+}
+
+#[tokio::test]
+async fn runs_are_driven_as_they_come_and_no_more_at_a_time_than_allowed() {
+    for (store, _folder) in stores() {
+        let bench = bench(store, &Arc::new(World::default()));
+        let sends = plan(vec![each(step("send"), 1)]);
+        let inputs = json!({"list": [1, 2]});
+        for number in 0..20 {
+            bench
+                .start(&format!("early-{number}"), &sends, inputs.clone())
+                .await;
+        }
+        let serving = serve(&bench, 3);
+        for number in 0..20 {
+            bench
+                .start(&format!("late-{number}"), &sends, inputs.clone())
+                .await;
+        }
+        ended(&bench, 40).await;
+        assert_eq!(bench.runner.world.state().sent.len(), 80);
+        assert!(bench.runner.most.load(Ordering::SeqCst) <= 3);
+        serving.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn runs_that_wait_outlive_the_host_and_go_on_after_the_sign_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Arc::new(SqliteStore::open(&folder.path().join("journal.db")).unwrap());
+    {
+        let bench = bench(open(), &Arc::new(World::default()));
+        let serving = serve(&bench, 8);
+        for number in 0..50 {
+            bench
+                .start(&format!("r-{number}"), &plan(vec![lapsed()]), json!({}))
+                .await;
+        }
+        parked(&bench, 50).await;
+        serving.stop().await;
+        // Whoever tells of the sign-in may be told itself before anybody serves.
+        assert_eq!(bench.engine.signed_in("contoso", None).await.unwrap(), 50);
+    }
+    let bench = bench(open(), &Arc::new(World::default()));
+    bench.runner.is_well.store(true, Ordering::SeqCst);
+    let serving = serve(&bench, 8);
+    ended(&bench, 50).await;
+    serving.stop().await;
+    assert!(
+        bench
+            .store
+            .waiting(Default::default())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_group_runs_one_at_a_time_also_while_its_run_waits() {
+    for (store, _folder) in stores() {
+        let bench = bench(store, &Arc::new(World::default()));
+        let plan = Plan {
+            concurrency: Some(Concurrency {
+                group: Some(expression("inputs.contract")),
+                max: 1,
+            }),
+            ..plan(vec![wait("signed", "event", json!({"name": "signed"}))])
+        };
+        let serving = serve(&bench, 8);
+        let mut runs: Vec<RunId> = Vec::new();
+        for (id, contract) in [("a-1", "a"), ("a-2", "a"), ("b-1", "b")] {
+            runs.push(bench.start(id, &plan, json!({"contract": contract})).await);
+        }
+        parked(&bench, 2).await;
+        let waiting = bench.store.waiting(Default::default()).await.unwrap();
+        let mut ids: Vec<&str> = waiting.iter().map(|one| one.run.as_str()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, ["a-1", "b-1"], "a-2 has not begun");
+        let begun = bench.store.run(&runs[1]).await.unwrap().unwrap();
+        assert_eq!(begun.events, 1);
+        for run in [&runs[0], &runs[1]] {
+            let event = Signal::Event {
+                name: "signed".to_owned(),
+                payload: json!(1),
+            };
+            bench.engine.signal(run, "e", event).await.unwrap();
+        }
+        ended(&bench, 2).await;
+        // A run that is cancelled while it waits gives up its place too.
+        let next = bench.start("b-2", &plan, json!({"contract": "b"})).await;
+        bench.engine.cancel(&runs[2]).await.unwrap();
+        parked(&bench, 1).await;
+        while bench.store.waiting(Default::default()).await.unwrap()[0].run != next {
+            tokio::task::yield_now().await;
+        }
+        serving.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_parks_what_is_under_way() {
+    let world = Arc::new(World::default());
+    let (store, _folder) = stores().remove(1);
+    let bench = bench(store, &world);
+    let run = bench
+        .start(
+            "r-1",
+            &plan(vec![each(step("hold"), 1)]),
+            json!({"list": [1, 2]}),
+        )
+        .await;
+    let serving = serve(&bench, 8);
+    bench.runner.holding.acquire().await.unwrap().forget();
+    serving.shutdown.cancel();
+    bench.runner.release.add_permits(2);
+    serving.stop().await;
+    assert_eq!(world.state().sent.len(), 1);
+    assert_eq!(bench.store.ready().await.unwrap()[0].run, run);
+    let serving = serve(&bench, 8);
+    ended(&bench, 1).await;
+    serving.stop().await;
+    assert_eq!(world.state().sent.len(), 2);
+}
+
+#[tokio::test]
+async fn an_item_of_a_trigger_starts_once_whoever_finds_it_again() {
+    for (store, _folder) in stores() {
+        let bench = bench(store, &Arc::new(World::default()));
+        let plan = plan(vec![step("echo")]);
+        let items = |keys: &[u32]| {
+            let item = |key: &u32| TriggerItem {
+                key: key.to_string(),
+                run: format!("mail-{key}").parse().unwrap(),
+                inputs: json!({}),
+            };
+            keys.iter().map(item).collect::<Vec<_>>()
+        };
+        let engine = &bench.engine;
+        let first = engine
+            .start_items("inbox", Some("c1"), &plan, items(&[1, 2]))
+            .await;
+        assert_eq!(first.unwrap().len(), 2);
+        let second = engine
+            .start_items("inbox", Some("c2"), &plan, items(&[2, 3]))
+            .await;
+        assert_eq!(second.unwrap(), ["mail-3".parse().unwrap()]);
+        assert_eq!(
+            bench.store.cursor("inbox").await.unwrap().as_deref(),
+            Some("c2")
+        );
+        assert_eq!(bench.store.cursor("other").await.unwrap(), None);
+        assert_eq!(bench.store.ready().await.unwrap().len(), 3);
+    }
+}

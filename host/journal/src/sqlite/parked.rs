@@ -1,0 +1,295 @@
+//! Runs that wait, and runs that are ready: rows, each found by an index.
+
+use docket_engine::{Ready, Rest, RestingStep, StoreError, WaitFilter, Waiting};
+use docket_model::{Account, RunGroup, RunId, StepPath, Wait, WaitFor};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use super::ReadError;
+
+const READY: &str = "SELECT id, workflow, group_key, group_max, events FROM runs";
+
+/// A step that waits, in its stored form.
+pub(super) struct Stored {
+    path: String,
+    kind: &'static str,
+    account: Option<String>,
+    seen: Option<i64>,
+    since: i64,
+    body: Vec<u8>,
+}
+
+pub(super) fn stored(rest: &Rest) -> Result<(Option<i64>, Vec<Stored>), StoreError> {
+    let steps = rest.steps.iter().map(|step| {
+        let body = serde_json::to_vec(&(&step.path, &step.wait));
+        let seen = match &step.wait.on {
+            WaitFor::SignIn { seen, .. } => Some(seen.cast_signed()),
+            _ => None,
+        };
+        Ok(Stored {
+            path: step.path.to_string(),
+            kind: step.wait.on.kind(),
+            account: step.wait.on.account().map(ToString::to_string),
+            seen,
+            since: step.since.as_microsecond(),
+            body: body.map_err(|error| StoreError::Io(error.to_string()))?,
+        })
+    });
+    // Rounded up: nothing is woken before its time.
+    let wake_at = rest.wake_at.map(|at| at.as_microsecond().saturating_add(1));
+    Ok((wake_at, steps.collect::<Result<_, StoreError>>()?))
+}
+
+pub(super) fn park(
+    transaction: &Transaction<'_>,
+    run: &RunId,
+    events: u64,
+    wake_at: Option<i64>,
+    steps: &[Stored],
+) -> rusqlite::Result<bool> {
+    let number: Option<i64> = transaction
+        .prepare_cached(
+            "SELECT number FROM runs WHERE id = ?1 AND events = ?2 AND finished_at IS NULL",
+        )?
+        .query_row(params![run.as_str(), events.cast_signed()], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    let Some(number) = number else {
+        return Ok(false);
+    };
+    for step in steps {
+        if let Some((account, seen)) = step.account.as_ref().zip(step.seen)
+            && count(transaction, account)? > seen
+        {
+            return Ok(false);
+        }
+    }
+    transaction
+        .prepare_cached("DELETE FROM waits WHERE run = ?1")?
+        .execute([number])?;
+    transaction
+        .prepare_cached("UPDATE runs SET parked = 1, wake_at = ?2 WHERE number = ?1")?
+        .execute(params![number, wake_at])?;
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO waits (run, path, kind, account, seen, since, body) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    for step in steps {
+        let Stored {
+            path,
+            kind,
+            account,
+            seen,
+            since,
+            body,
+        } = step;
+        insert.execute(params![number, path, kind, account, seen, since, body])?;
+    }
+    Ok(true)
+}
+
+fn count(connection: &Connection, account: &str) -> rusqlite::Result<i64> {
+    let count = connection
+        .prepare_cached("SELECT count FROM sign_ins WHERE account = ?1")?
+        .query_row([account], |row| row.get(0))
+        .optional()?;
+    Ok(count.unwrap_or(0))
+}
+
+pub(super) fn sign_ins(connection: &Connection, account: &Account) -> Result<u64, ReadError> {
+    Ok(count(connection, &account.to_string())?.cast_unsigned())
+}
+
+pub(super) fn signed_in(
+    transaction: &Transaction<'_>,
+    account: &Account,
+) -> rusqlite::Result<(u64, Vec<Raw>)> {
+    let account = account.to_string();
+    transaction
+        .prepare_cached(
+            "INSERT INTO sign_ins (account, count) VALUES (?1, 1) \
+             ON CONFLICT (account) DO UPDATE SET count = count + 1",
+        )?
+        .execute([&account])?;
+    let count = count(transaction, &account)?.cast_unsigned();
+    let numbers = {
+        let mut statement =
+            transaction.prepare_cached("SELECT DISTINCT run FROM waits WHERE account = ?1")?;
+        let rows = statement.query_map([&account], |row| row.get(0))?;
+        rows.collect::<rusqlite::Result<Vec<i64>>>()?
+    };
+    Ok((count, make_ready(transaction, &numbers)?))
+}
+
+pub(super) fn wake(
+    transaction: &Transaction<'_>,
+    now: Timestamp,
+    limit: u32,
+) -> rusqlite::Result<Vec<Raw>> {
+    let numbers = {
+        let mut statement = transaction.prepare_cached(TO_WAKE)?;
+        let rows = statement.query_map(params![now.as_microsecond(), limit], |row| row.get(0))?;
+        rows.collect::<rusqlite::Result<Vec<i64>>>()?
+    };
+    make_ready(transaction, &numbers)
+}
+
+const TO_WAKE: &str =
+    "SELECT number FROM runs WHERE wake_at IS NOT NULL AND wake_at <= ?1 ORDER BY wake_at LIMIT ?2";
+
+fn make_ready(transaction: &Transaction<'_>, numbers: &[i64]) -> rusqlite::Result<Vec<Raw>> {
+    let mut update = transaction
+        .prepare_cached("UPDATE runs SET parked = 0, wake_at = NULL WHERE number = ?1")?;
+    let mut delete = transaction.prepare_cached("DELETE FROM waits WHERE run = ?1")?;
+    let mut select = transaction.prepare_cached(&format!("{READY} WHERE number = ?1"))?;
+    let mut ready = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        update.execute([number])?;
+        delete.execute([number])?;
+        ready.push(select.query_row([number], Raw::of)?);
+    }
+    Ok(ready)
+}
+
+pub(super) fn next_wake(connection: &Connection) -> Result<Option<Timestamp>, ReadError> {
+    let mut statement = connection.prepare_cached(NEXT_WAKE)?;
+    let next: Option<i64> = statement.query_row([], |row| row.get(0))?;
+    let next = next.map(Timestamp::from_microsecond).transpose();
+    next.map_err(|error| StoreError::Damaged(error.to_string()).into())
+}
+
+const NEXT_WAKE: &str = "SELECT min(wake_at) FROM runs WHERE wake_at IS NOT NULL";
+
+pub(super) fn ready(connection: &Connection, is_parked: bool) -> Result<Vec<Ready>, ReadError> {
+    let mut statement =
+        connection.prepare_cached(&format!("{READY} WHERE {}", which(is_parked)))?;
+    let rows = statement.query_map([], Raw::of)?;
+    let rows = rows.collect::<rusqlite::Result<Vec<Raw>>>()?;
+    Ok(Raw::all(rows)?)
+}
+
+const fn which(is_parked: bool) -> &'static str {
+    match is_parked {
+        false => "finished_at IS NULL AND parked = 0 ORDER BY number",
+        true => "finished_at IS NULL AND parked = 1 AND group_max IS NOT NULL ORDER BY number",
+    }
+}
+
+/// A run that is ready, as its row has it.
+pub(super) struct Raw {
+    id: String,
+    workflow: String,
+    key: Option<String>,
+    max: Option<u32>,
+    events: i64,
+}
+
+impl Raw {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            workflow: row.get(1)?,
+            key: row.get(2)?,
+            max: row.get(3)?,
+            events: row.get(4)?,
+        })
+    }
+
+    pub(super) fn all(rows: Vec<Self>) -> Result<Vec<Ready>, StoreError> {
+        let one = |raw: Self| {
+            let damaged = |error| StoreError::Damaged(format!("the run {}: {error}", raw.id));
+            Ok(Ready {
+                run: raw.id.parse().map_err(damaged)?,
+                workflow: raw.workflow,
+                group: group(raw.key, raw.max),
+                has_begun: raw.events > 1,
+            })
+        };
+        rows.into_iter().map(one).collect()
+    }
+}
+
+pub(super) fn group(key: Option<String>, max: Option<u32>) -> Option<RunGroup> {
+    let key = key.unwrap_or_default();
+    max.map(|max| RunGroup { key, max })
+}
+
+pub(super) fn waiting(
+    connection: &Connection,
+    filter: &WaitFilter,
+) -> Result<Vec<Waiting>, ReadError> {
+    let mut statement = connection.prepare_cached(&waiting_sql(filter))?;
+    let account = filter.account.as_ref().map(ToString::to_string);
+    let limit = filter.limit.map_or(-1, i64::from);
+    let run = filter.run.as_ref().map(RunId::as_str);
+    let mut rows = statement.query(params![run, filter.kind, account, limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: String = row.get(0)?;
+        let damaged = |what: &dyn std::fmt::Display| {
+            StoreError::Damaged(format!("what the run {id} waits for: {what}"))
+        };
+        let body: Vec<u8> = row.get(3)?;
+        let (path, wait): (StepPath, Wait) =
+            serde_json::from_slice(&body).map_err(|error| damaged(&error))?;
+        let since = Timestamp::from_microsecond(row.get(2)?).map_err(|error| damaged(&error))?;
+        found.push(Waiting {
+            run: id.parse().map_err(|error| damaged(&error))?,
+            workflow: row.get(1)?,
+            step: RestingStep { path, since, wait },
+        });
+    }
+    Ok(found)
+}
+
+fn waiting_sql(filter: &WaitFilter) -> String {
+    // Constant conditions, so that each combination has its index.
+    let of = |is_asked, condition: &'static str, parameter: &str| match is_asked {
+        true => condition.to_owned(),
+        false => format!("{parameter} IS NULL"),
+    };
+    format!(
+        "SELECT runs.id, runs.workflow, waits.since, waits.body FROM waits \
+         JOIN runs ON runs.number = waits.run \
+         WHERE {} AND {} AND {} ORDER BY waits.since LIMIT ?4",
+        of(
+            filter.run.is_some(),
+            "waits.run = (SELECT number FROM runs WHERE id = ?1)",
+            "?1"
+        ),
+        of(filter.kind.is_some(), "waits.kind = ?2", "?2"),
+        of(filter.account.is_some(), "waits.account = ?3", "?3"),
+    )
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Each question with the index that must answer it.
+    pub(crate) fn plans() -> Vec<(String, &'static str)> {
+        let all = WaitFilter::default;
+        vec![
+            (TO_WAKE.to_owned(), "runs_to_wake"),
+            (NEXT_WAKE.to_owned(), "runs_to_wake"),
+            (format!("{READY} WHERE {}", which(false)), "runs_ready"),
+            (format!("{READY} WHERE {}", which(true)), "runs_in_groups"),
+            (waiting_sql(&all()), "waits_by_age"),
+            (
+                waiting_sql(&WaitFilter {
+                    kind: Some("approval".to_owned()),
+                    ..all()
+                }),
+                "waits_by_kind",
+            ),
+            (
+                waiting_sql(&WaitFilter {
+                    account: Some(Account::new("c", None)),
+                    ..all()
+                }),
+                "waits_by_account",
+            ),
+        ]
+    }
+}
