@@ -11,7 +11,7 @@ use super::types::Type;
 use crate::diagnostic::suggestion;
 use crate::workflow::{Step, Workflow};
 use crate::yaml::Name;
-use crate::{ActionKind, ActionSpec, Catalog, Diagnostic};
+use crate::{ActionKind, ActionSpec, Catalog, ConnectionKind, Diagnostic};
 
 /// What the catalog has of a step.
 #[derive(Clone, Copy)]
@@ -101,24 +101,42 @@ impl Checker<'_> {
             return None;
         };
         if let Some(kind) = catalog.connections.get(&name.text) {
-            if let Some(act_as) = &step.act_as {
-                let message = format!(
-                    "`as` needs a connection of the kind per-user; `{}` is {}",
-                    name.text,
-                    kind.as_str()
-                );
-                let at = Name {
-                    text: String::new(),
-                    span: act_as.span,
-                };
-                let help = "remove `as`: the step acts as the connection's account".to_owned();
-                self.report("workflow/as", &at, message, Some(help));
-            }
+            self.acting_user(step, name, *kind);
         } else if step.connection.is_some() {
             // The ones that the workflow shares are reported once, where they stand.
             self.unknown_connection(name, catalog);
         }
         Some(name.text.clone())
+    }
+
+    /// `as` goes with a connection of the kind per-user, and with no other.
+    fn acting_user(&mut self, step: &Step<'_>, connection: &Name, kind: ConnectionKind) {
+        let is_per_user = kind == ConnectionKind::PerUser;
+        let (span, message, help) = match &step.act_as {
+            Some(act_as) if !is_per_user => (
+                act_as.span,
+                format!(
+                    "`as` needs a connection of the kind per-user; `{}` is {}",
+                    connection.text,
+                    kind.as_str()
+                ),
+                "remove `as`: the step acts as the connection's account",
+            ),
+            None if is_per_user => (
+                step.span,
+                format!(
+                    "`{}` is a connection of the kind per-user, and the step names no user",
+                    connection.text
+                ),
+                "add `as` with the user's name, such as `as: anna@example.com`",
+            ),
+            _ => return,
+        };
+        let at = Name {
+            text: String::new(),
+            span,
+        };
+        self.report("workflow/as", &at, message, Some(help.to_owned()));
     }
 
     /// Checks the workflow's own `connections`.
