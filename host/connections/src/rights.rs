@@ -179,7 +179,9 @@ mod tests {
     fn code(script: &str) -> String {
         let mut code = String::new();
         let mut is_quoted = false;
-        for letter in script.chars() {
+        let lines = script.split_inclusive('\n');
+        let lines = lines.filter(|line| !line.starts_with('#'));
+        for letter in lines.flat_map(str::chars) {
             match letter {
                 '\'' | '\u{2018}'..='\u{201b}' => is_quoted = !is_quoted,
                 _ if !is_quoted => code.push(letter),

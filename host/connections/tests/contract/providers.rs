@@ -89,7 +89,7 @@ impl Oidc {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let mut all = json!({
             "iss": self.server.url(), "aud": "app", "sub": "1",
-            "exp": 1_795_000_000_i64, "email": USER, "email_verified": true,
+            "exp": 1_800_000_000_i64, "email": USER, "email_verified": true,
         });
         all.as_object_mut()
             .unwrap()
