@@ -11,7 +11,12 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 /// The packages that have benchmarks.
-const PACKAGES: [&str; 3] = ["docket-sandbox", "docket-journal", "docket-e2e"];
+const PACKAGES: [&str; 4] = [
+    "docket-sandbox",
+    "docket-journal",
+    "docket-connections",
+    "docket-e2e",
+];
 
 pub(crate) fn run(root: &Path, as_json: bool, filter: Option<&str>) -> Result<ExitCode> {
     let mut rows: Vec<Value> = Vec::new();

@@ -130,26 +130,14 @@ impl Host {
 
     /// The scopes that the plugins need of a connection.
     pub(crate) fn scopes(&self, connection: &str) -> Vec<String> {
-        let spec = self.project.spec.connections.get(connection);
-        let uses_others = spec.is_some_and(|spec| {
-            spec.mailboxes
-                .iter()
-                .flatten()
-                .any(|mailbox| *mailbox != spec.account)
-        });
-        let mut scopes: Vec<String> = self
+        let needs = self
             .plugins
             .values()
             .flat_map(|installed| &installed.plugin.manifest().actions)
-            .flat_map(|action| &action.scopes)
-            .flat_map(|scope| {
-                let shared = scope.shared.clone().filter(|_| uses_others);
-                [Some(scope.name.clone()), shared].into_iter().flatten()
-            })
-            .collect();
-        scopes.sort();
-        scopes.dedup();
-        scopes
+            .flat_map(|action| &action.scopes);
+        self.connections
+            .scopes(connection, needs)
+            .unwrap_or_default()
     }
 
     /// An id for a new run: the time, so that ids sort, and chance.

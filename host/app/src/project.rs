@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 use docket_connections::KeySource;
-use docket_model::{ConnectionSpec, MAX_SOURCE_BYTES, Project as Spec, SourceFile};
+use docket_model::{MAX_SOURCE_BYTES, Project as Spec, SourceFile};
 use secrecy::SecretString;
 
 use crate::cli::Global;
@@ -47,19 +47,6 @@ impl Project {
         }
         let data = global.data.clone().unwrap_or_else(|| root.join(".docket"));
         Ok(Self { root, data, spec })
-    }
-
-    /// The connection of that name.
-    pub(crate) fn connection(&self, name: &str) -> Result<&ConnectionSpec> {
-        self.spec.connections.get(name).ok_or_else(|| {
-            let known: Vec<&str> = self.spec.connections.keys().map(String::as_str).collect();
-            Failed::new(
-                Exit::Invalid,
-                format!("docket.yaml has no connection {name}"),
-            )
-            .with_help(format!("it has: {}", known.join(", ")))
-            .into()
-        })
     }
 
     /// Where the vault's key comes from. Never from the data folder: a copy of that alone must not

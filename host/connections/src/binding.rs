@@ -3,15 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use docket_model::{ConnectionKind, Principal};
+use docket_model::{Clock, ConnectionKind, Principal};
 use secrecy::SecretString;
 
+pub(crate) use crate::connection::Connection;
 use crate::dial::Transport;
-use crate::oauth::Account;
+use crate::oauth::{Account, AuthError};
 use crate::pace::Pacer;
 use crate::policy::{Policy, Scope};
 use crate::vault::{Vault, VaultError};
-use docket_model::Clock;
 
 /// The way out that is open to one step. Clones are the same one. [`Binding::send`] sends.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ pub struct Binding(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) policy: Policy,
     /// With the step's connection, where it has one.
-    pub(crate) connection: Option<Arc<Connection>>,
+    pub(crate) connection: Option<Bound>,
     /// The client without a connection's own trust.
     pub(crate) transport: Transport,
     pub(crate) vault: Vault,
@@ -28,11 +28,11 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// A connection, ready for use.
-pub(crate) struct Connection {
-    pub(crate) kind: ConnectionKind,
-    pub(crate) scope: Arc<Scope>,
+/// A connection and whom it acts as.
+pub(crate) struct Bound {
+    pub(crate) connection: Arc<Connection>,
     pub(crate) account: Arc<Account>,
+    pub(crate) scope: Arc<Scope>,
 }
 
 /// Whom a binding acts as.
@@ -40,7 +40,7 @@ pub(crate) struct Connection {
 pub struct AccountInfo {
     /// The connection's name.
     pub connection: String,
-    /// The user principal name.
+    /// The user principal name; the application's id for app-only connections.
     pub name: String,
     /// How it signs in.
     pub kind: ConnectionKind,
@@ -52,11 +52,15 @@ impl Binding {
     /// Whom requests with a token are sent as; `None` without a connection.
     #[must_use]
     pub fn account(&self) -> Option<AccountInfo> {
-        let Connection { kind, scope, .. } = self.0.connection.as_deref()?;
+        let Bound {
+            connection,
+            account,
+            scope,
+        } = self.0.connection.as_ref()?;
         Some(AccountInfo {
             connection: scope.connection.clone(),
-            name: scope.account.clone(),
-            kind: *kind,
+            name: account.subject.account.clone(),
+            kind: connection.spec.kind,
             endpoints: scope
                 .endpoints
                 .iter()
@@ -71,11 +75,23 @@ impl Binding {
     /// The same as the journal names it.
     #[must_use]
     pub fn principal(&self) -> Option<Principal> {
-        let scope = &self.0.connection.as_deref()?.scope;
+        let subject = &self.0.connection.as_ref()?.account.subject;
         Some(Principal {
-            connection: scope.connection.clone(),
-            account: scope.account.clone(),
+            connection: subject.connection.clone(),
+            account: subject.account.clone(),
         })
+    }
+
+    /// Makes sure that the account has a token, without a request to anybody but the sign-in service.
+    /// So a run can wait for a sign-in before it does anything. `Ok` without a connection.
+    ///
+    /// # Errors
+    /// [`AuthError`], with the connection and the account; its class says what must happen.
+    pub async fn sign_in_state(&self) -> Result<(), AuthError> {
+        match &self.0.connection {
+            Some(bound) => bound.account.token().await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Encrypts a URL with a secret for the journal; see [`Vault::seal`].
@@ -108,14 +124,14 @@ impl Inner {
     /// The client to send with.
     pub(crate) fn transport(&self) -> &Transport {
         self.connection
-            .as_deref()
-            .map_or(&self.transport, |held| &held.account.transport)
+            .as_ref()
+            .map_or(&self.transport, |held| &held.account.application.transport)
     }
 
     /// Where the connection is in `docket.yaml`; for remedies.
     pub(crate) fn place(&self) -> String {
-        match self.connection.as_deref() {
-            Some(connection) => format!("connections.{}", connection.scope.connection),
+        match self.connection.as_ref() {
+            Some(bound) => format!("connections.{}", bound.scope.connection),
             None => "a connection of the step, connections.<name>".to_owned(),
         }
     }

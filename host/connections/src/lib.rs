@@ -9,24 +9,40 @@
 //! WebAssembly or of the journal. Time for expiry is passed in; deadlines and pauses are tokio's.
 
 mod binding;
+mod check;
+mod connection;
+mod credentials;
 mod dial;
+mod forecast;
 mod gate;
+mod keep_alive;
+mod mailboxes;
 mod oauth;
 mod pace;
 mod policy;
+pub mod probe;
+mod registration;
 mod registry;
+mod rights;
+mod scopes;
 mod send;
+mod status;
 mod vault;
 
 pub use binding::{AccountInfo, Binding};
+pub use check::{OpenError, SpecProblem};
 pub use dial::{Resolve, SystemResolver};
+pub use forecast::{Lapse, LapseKind, Severity};
 pub use gate::{Body, GateError, Request, Response};
+pub use keep_alive::KeptAlive;
 pub use oauth::{
-    AuthError, AuthErrorClass, Callback, FinishError, LoopbackRedirect, SignIn, SignedIn,
+    AuthError, AuthErrorClass, Callback, Credential, CredentialKind, CredentialStatus,
+    DeviceSignIn, FinishError, InvalidCredential, LoopbackRedirect, SignIn, SignedIn,
 };
 pub use policy::InvalidGrant;
-pub use registry::{
-    BindingError, ConnectionError, ConnectionStatus, Connections, OpenError, SignInStatus,
-    SpecProblem, UnknownConnection,
-};
-pub use vault::{KeySource, Vault, VaultError, VaultKey};
+pub use registration::{AppRegistration, Permission, PermissionKind};
+pub use registry::{Authorized, BindingError, ConnectionError, Connections, UnknownConnection};
+pub use rights::{Acting, rights_script};
+pub use scopes::scopes;
+pub use status::{ConnectionStatus, SignInStatus};
+pub use vault::{BackupError, Imported, KeySource, Keyring, Vault, VaultError};

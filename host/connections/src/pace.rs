@@ -1,14 +1,15 @@
-//! The pace of one mailbox: so many requests at a time, and a pause when the provider asked for one.
+//! The pace of one mailbox: so many requests at a time and in ten minutes, and a pause when the provider
+//! asked for one.
 //!
-//! Graph counts per application and mailbox (throttling-limits.md): 4 requests at a time. Waiters are
-//! served in the order in which they came. Time is tokio's monotonic one, as for every deadline; the
+//! Graph counts per application and mailbox (throttling-limits.md): 4 requests at a time, 10,000 in ten
+//! minutes. Waiters are served in the order in which they came. Time is tokio's monotonic one, as for every deadline; the
 //! wall clock may jump.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use docket_model::Clock;
+use docket_model::{Clock, ConnectionLimits};
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use jiff::Timestamp;
@@ -16,8 +17,10 @@ use jiff::fmt::rfc2822;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// Requests at a time.
-const AT_A_TIME: usize = 4;
+/// How finely a window is counted. What leaves the window leaves it a slot late, never early.
+const SLOT: Duration = Duration::from_secs(10);
+/// The slots of a window of ten minutes, and the one that is being filled.
+const SLOTS: usize = 61;
 /// The longest pause that a request sits out; for a longer one the caller is told to come back.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The longest pause that is believed.
@@ -26,6 +29,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// The lanes of all mailboxes. Their number is bounded by the connections' lists of mailboxes.
 #[derive(Debug, Default)]
 pub(crate) struct Pacer {
+    /// By application; the smaller numbers where several connections share one.
+    limits: HashMap<String, ConnectionLimits>,
     lanes: Mutex<HashMap<(String, String), Arc<Lane>>>,
 }
 
@@ -33,7 +38,57 @@ pub(crate) struct Pacer {
 #[derive(Debug)]
 pub(crate) struct Lane {
     turns: Arc<Semaphore>,
+    window: Mutex<Window>,
     paused_until: Mutex<Option<Instant>>,
+}
+
+/// How many requests began in the last ten minutes.
+#[derive(Debug)]
+struct Window {
+    most: u32,
+    start: Instant,
+    /// The slot that is being filled, counted from the start.
+    slot: u64,
+    counts: [u32; SLOTS],
+}
+
+impl Window {
+    fn new(most: u32) -> Self {
+        Self {
+            most,
+            start: Instant::now(),
+            slot: 0,
+            counts: [0; SLOTS],
+        }
+    }
+
+    /// Counts a request, or says when there is room for one.
+    fn enter(&mut self) -> Result<(), Instant> {
+        let passed = self.start.elapsed().as_secs() / SLOT.as_secs();
+        for slot in self.slot + 1..=passed.min(self.slot + SLOTS as u64) {
+            *self.count(slot) = 0;
+        }
+        self.slot = self.slot.max(passed);
+        let total: u32 = self.counts.iter().sum();
+        if total < self.most {
+            *self.count(self.slot) += 1;
+            return Ok(());
+        }
+        // The oldest slot with something in it must leave first.
+        let oldest = (self.slot + 1).saturating_sub(SLOTS as u64);
+        let first = (oldest..=self.slot).find(|slot| *self.count(*slot) > 0);
+        let leaves = first.unwrap_or(self.slot) + SLOTS as u64;
+        let after = u32::try_from(leaves).unwrap_or(u32::MAX);
+        Err(self.start + SLOT.saturating_mul(after))
+    }
+
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the remainder is less than the number of slots"
+    )]
+    fn count(&mut self, slot: u64) -> &mut u32 {
+        &mut self.counts[(slot % SLOTS as u64) as usize]
+    }
 }
 
 /// A turn, or why there is none.
@@ -41,21 +96,38 @@ pub(crate) struct Lane {
 pub(crate) enum Turn {
     /// Go; dropping it lets the next one go.
     Now(OwnedSemaphorePermit),
-    /// The provider asked for a pause that lasts this much longer.
+    /// The provider asked for a pause, or the window is full, for this much longer.
     Paused(Duration),
     /// The deadline passed while others had the turns.
     Late,
 }
 
 impl Pacer {
+    /// For applications with these limits.
+    pub(crate) fn new<'a>(all: impl Iterator<Item = (&'a str, ConnectionLimits)>) -> Self {
+        let mut limits: HashMap<String, ConnectionLimits> = HashMap::new();
+        for (application, new) in all {
+            let known = limits.entry(application.to_owned()).or_insert(new);
+            known.at_a_time = known.at_a_time.min(new.at_a_time);
+            known.per_10_minutes = known.per_10_minutes.min(new.per_10_minutes);
+        }
+        Self {
+            limits,
+            lanes: Mutex::default(),
+        }
+    }
+
     /// The lane of an application and a mailbox (or a host, where the mailbox is not known).
     pub(crate) fn lane(&self, application: &str, mailbox: &str) -> Arc<Lane> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = lanes
             .entry((application.to_owned(), mailbox.to_owned()))
             .or_insert_with(|| {
+                let limits = self.limits.get(application).copied().unwrap_or_default();
+                let at_a_time = usize::try_from(limits.at_a_time).unwrap_or(1).max(1);
                 Arc::new(Lane {
-                    turns: Arc::new(Semaphore::new(AT_A_TIME)),
+                    turns: Arc::new(Semaphore::new(at_a_time)),
+                    window: Mutex::new(Window::new(limits.per_10_minutes)),
                     paused_until: Mutex::new(None),
                 })
             });
@@ -73,13 +145,24 @@ impl Lane {
         };
         // Others may ask for a longer pause while this one waits.
         let until_wait = Instant::now() + LONGEST_WAIT;
-        while let Some(end) = self.paused_until() {
+        while let Err(end) = self.enter() {
             if end > deadline || end > until_wait {
-                return Turn::Paused(end - Instant::now());
+                return Turn::Paused(end.saturating_duration_since(Instant::now()));
             }
             tokio::time::sleep_until(end).await;
         }
         Turn::Now(permit)
+    }
+
+    /// Counts a request, unless there is a pause or the window is full; then it says until when.
+    fn enter(&self) -> Result<(), Instant> {
+        if let Some(end) = self.paused_until() {
+            return Err(end);
+        }
+        self.window
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .enter()
     }
 
     /// Takes note of an answer that asks for a pause.
@@ -165,7 +248,7 @@ mod tests {
         let lane = pacer.lane("app", "contracts@contoso.example");
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut held = Vec::new();
-        for _ in 0..AT_A_TIME {
+        for _ in 0..4 {
             held.push(lane.turn(deadline).await);
         }
         let mut fifth = Box::pin(lane.turn(deadline));
@@ -232,5 +315,49 @@ mod tests {
             .turn(Instant::now() + Duration::from_secs(2))
             .now_or_never();
         assert!(matches!(turn, Some(Turn::Paused(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_window_is_waited_for_or_told() {
+        let limits = |at_a_time, per_10_minutes| ConnectionLimits {
+            at_a_time,
+            per_10_minutes,
+        };
+        let all = [
+            ("app", limits(9, 3)),
+            ("app", limits(2, 5)),
+            ("free", limits(1, 9)),
+        ];
+        let pacer = Pacer::new(all.into_iter());
+        let lane = pacer.lane("app", "a");
+        let far = Instant::now() + Duration::from_secs(3600);
+        let held = [lane.turn(far).await, lane.turn(far).await];
+        assert!(held.iter().all(|turn| matches!(turn, Turn::Now(_))));
+        let third = lane.turn(far).now_or_never();
+        assert!(third.is_none(), "the smaller number of both: two at a time");
+        drop(held);
+        tokio::time::advance(Duration::from_secs(300)).await;
+        assert!(matches!(lane.turn(far).await, Turn::Now(_)));
+        match lane.turn(far).now_or_never() {
+            Some(Turn::Paused(left)) => assert_eq!(left.as_secs(), 310, "the first two leave"),
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(
+            pacer.lane("app", "b").turn(far).await,
+            Turn::Now(_)
+        ));
+        tokio::time::advance(Duration::from_secs(295)).await;
+        // A short wait is sat out.
+        assert!(matches!(lane.turn(far).await, Turn::Now(_)));
+        assert!(matches!(lane.turn(far).await, Turn::Now(_)));
+        assert!(
+            matches!(lane.turn(far).await, Turn::Paused(_)),
+            "the third is still in it"
+        );
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let far = Instant::now() + Duration::from_secs(3600);
+        for _ in 0..3 {
+            assert!(matches!(lane.turn(far).await, Turn::Now(_)));
+        }
     }
 }

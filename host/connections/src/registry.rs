@@ -4,47 +4,45 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use docket_model::{Clock, ConnectionKind, ConnectionSpec, RequestRule};
-use jiff::Timestamp;
-use secrecy::SecretString;
-use url::{Host, Url};
+use docket_model::{Clock, ConnectionSpec, RequestRule};
+use serde::Serialize;
+use tokio::sync::broadcast;
 
-use crate::binding::{Binding, Connection, Inner};
-use crate::dial::{Addresses, Authorities, Resolve, SystemResolver, Transport, read_ca_file};
-use crate::oauth::{Account, AuthError, Callback, FinishError, SignIn, SignIns, SignedIn, Subject};
+use crate::binding::{Binding, Bound, Connection, Inner};
+use crate::check::{self, OpenError, Parts};
+use crate::dial::{Addresses, Authorities, Resolve, SystemResolver, Transport};
+use crate::oauth::{
+    Account, AuthError, Callback, DeviceSignIn, FinishError, InvalidCredential, SignIn, SignIns,
+    SignedIn,
+};
 use crate::pace::Pacer;
-use crate::policy::{Endpoint, InvalidGrant, Policy, Scope};
+use crate::policy::{InvalidGrant, Policy};
 use crate::vault::{Vault, VaultError};
 
 /// The connections of a project.
 pub struct Connections {
-    by_name: BTreeMap<String, Arc<Connection>>,
+    pub(crate) by_name: BTreeMap<String, Arc<Connection>>,
     sign_ins: SignIns,
+    authorized: broadcast::Sender<Authorized>,
     /// For steps without a connection.
     transport: Transport,
-    vault: Vault,
+    pub(crate) vault: Vault,
     pacer: Arc<Pacer>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// Everything that is wrong with the connections of a project.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct OpenError {
-    /// The problems, none left out.
-    pub problems: Vec<SpecProblem>,
-}
+/// How many announcements a slow listener may be behind; after that it must ask for itself.
+const BEHIND: usize = 1024;
 
-/// What is wrong with one connection.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("connections.{connection}.{field} in docket.yaml: {problem}")]
-pub struct SpecProblem {
+/// Somebody signed in, or a credential came: what waited for it can go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Authorized {
     /// The connection.
     pub connection: String,
-    /// The key in it.
-    pub field: &'static str,
-    /// What is wrong, and how it must be.
-    pub problem: String,
+    /// The user, in lower case, as `as` names it; `None` is the whole connection: its one account
+    /// signed in, or its application has another credential.
+    pub user: Option<String>,
 }
 
 /// Why a step cannot have what it asks for.
@@ -54,15 +52,23 @@ pub enum BindingError {
     #[error(transparent)]
     UnknownConnection(#[from] UnknownConnection),
     /// The connection has one account, and the step names another user.
-    #[error(
-        "the connection {connection} is a service account and cannot act as {user}; leave `as` out of the step"
-    )]
+    #[error("the connection {connection} cannot act as {user}; leave `as` out of the step")]
     OneAccount {
         /// The connection.
         connection: String,
         /// The user that the step names.
         user: String,
     },
+    /// The connection acts for users, and the step names none.
+    #[error(
+        "the connection {0} acts for users, and the step names none; add `as` with the user's name"
+    )]
+    UserNeeded(String),
+    /// What the step names is no user.
+    #[error(
+        "`as` must be a user's name, like anna@example.com; the step's for the connection {0} is not"
+    )]
+    NoUser(String),
     /// The step names a user, and no connection.
     #[error(
         "the step acts as {0}, and has no connection; name one in the workflow's `connections`"
@@ -95,38 +101,22 @@ pub enum ConnectionError {
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),
-}
-
-/// A connection as `docket connections list` shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConnectionStatus {
-    /// Its name.
-    pub name: String,
-    /// How it signs in.
-    pub kind: ConnectionKind,
-    /// The account that it is for.
-    pub account: String,
-    /// Whether the vault has a client secret for it.
-    pub has_client_secret: bool,
-    /// The sign-in, where there is one.
-    pub signed_in: Option<SignInStatus>,
-}
-
-/// A sign-in as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignInStatus {
-    /// Who signed in.
-    pub account: String,
-    /// The account's id in its directory.
-    pub oid: String,
-    /// The directory's id.
-    pub tid: String,
-    /// The scopes that were granted.
-    pub scopes: Vec<String>,
-    /// When.
-    pub since: Timestamp,
-    /// When the refresh token was used last. Entra's ends after 90 days without use.
-    pub refreshed_at: Timestamp,
+    /// What was given is no credential.
+    #[error(transparent)]
+    Credential(#[from] InvalidCredential),
+    /// Which user.
+    #[error(transparent)]
+    Binding(#[from] BindingError),
+    /// Nobody signs in to the connection.
+    #[error(
+        "the connection {0} is app-only, and nobody signs in; it needs a client secret or a certificate"
+    )]
+    NobodySignsIn(String),
+    /// The connection has no redirect URI of a server.
+    #[error(
+        "the connection {0} has no redirect-uri; add `redirect-uri: https://<this server>/oauth/callback` under connections.{0} in docket.yaml, and register it with the application"
+    )]
+    NoRedirect(String),
 }
 
 impl fmt::Debug for Connections {
@@ -160,36 +150,25 @@ impl Connections {
         clock: Arc<dyn Clock>,
         resolver: Arc<dyn Resolve>,
     ) -> Result<Self, OpenError> {
-        let mut problems = Vec::new();
-        let mut transports = Transports {
-            built: HashMap::new(),
+        let mut parts = Parts {
+            vault: vault.clone(),
+            clock: Arc::clone(&clock),
             resolver,
+            transports: HashMap::new(),
         };
-        let mut by_name = BTreeMap::new();
-        for (name, spec) in specs {
-            let mut check = Check {
-                name,
-                problems: &mut problems,
-            };
-            if let Some((scope, subject, transport)) = check.spec(spec, &mut transports) {
-                let account = Account::new(subject, transport, vault.clone(), Arc::clone(&clock));
-                let connection = Connection {
-                    kind: spec.kind,
-                    scope,
-                    account: Arc::new(account),
-                };
-                by_name.insert(name.clone(), Arc::new(connection));
-            }
-        }
-        if !problems.is_empty() {
-            return Err(OpenError { problems });
-        }
+        let by_name = check::check(specs, &mut parts)?;
+        let pacer = Pacer::new(
+            specs
+                .values()
+                .map(|spec| (spec.client_id.as_str(), spec.limits)),
+        );
         Ok(Self {
             by_name,
             sign_ins: SignIns::default(),
-            transport: transports.get(Addresses::default(), Authorities::new()),
+            authorized: broadcast::Sender::new(BEHIND),
+            transport: parts.transport(Addresses::default(), Authorities::new()),
             vault,
-            pacer: Arc::default(),
+            pacer: Arc::new(pacer),
             clock,
         })
     }
@@ -216,12 +195,12 @@ impl Connections {
             (None, Some(user)) => return Err(BindingError::NoConnection(user.to_owned())),
             (Some(name), user) => {
                 let held = self.get(name)?;
-                let one = &held.scope.account;
-                if let Some(user) = user.filter(|user| user.to_lowercase() != one.to_lowercase()) {
-                    let (connection, user) = (name.to_owned(), user.to_owned());
-                    return Err(BindingError::OneAccount { connection, user });
-                }
-                Some(Arc::clone(held))
+                let account = held.account(user)?;
+                Some(Bound {
+                    scope: Arc::new(held.scope(&account)),
+                    connection: Arc::clone(held),
+                    account,
+                })
             }
         };
         let scope = connection.as_ref().map(|held| Arc::clone(&held.scope));
@@ -235,21 +214,27 @@ impl Connections {
         })))
     }
 
-    /// Begins the sign-in of a connection's account. `redirect_uri` is registered with the
-    /// application; `scopes` are what the workflows need. The link is good for 10 minutes.
+    /// Begins the sign-in of a connection's account, or of one of its users. `redirect_uri` is
+    /// registered with the application; `None` is the connection's own `redirect-uri`, of a server.
+    /// `scopes` are what the workflows need. The link is good for 10 minutes.
     ///
     /// # Errors
     /// [`ConnectionError`].
     pub fn begin_sign_in(
         &self,
         connection: &str,
-        redirect_uri: &str,
+        user: Option<&str>,
+        redirect_uri: Option<&str>,
         scopes: &[String],
     ) -> Result<SignIn, ConnectionError> {
-        let held = self.get(connection)?;
+        let account = self.who_signs_in(connection, user)?;
+        let own = self.get(connection)?.spec.redirect_uri.as_deref();
+        let redirect_uri = redirect_uri
+            .or(own)
+            .ok_or_else(|| ConnectionError::NoRedirect(connection.to_owned()))?;
         Ok(self
             .sign_ins
-            .begin(&held.account, redirect_uri, scopes, self.clock.as_ref())?)
+            .begin(&account, redirect_uri, scopes, self.clock.as_ref())?)
     }
 
     /// Ends a sign-in with the answer that came to its redirect URI, and stores it. Each begun
@@ -257,194 +242,86 @@ impl Connections {
     ///
     /// # Errors
     /// [`FinishError`]: a state that is not known, a refusal of the service, or another account than the
-    /// connection's. The sign-in that was there before stays.
+    /// one that is needed. The sign-in that was there before stays.
     pub async fn finish_sign_in(&self, callback: Callback) -> Result<SignedIn, FinishError> {
-        self.sign_ins.finish(callback, self.clock.as_ref()).await
+        let signed_in = self.sign_ins.finish(callback, self.clock.as_ref()).await?;
+        self.announce(&signed_in);
+        Ok(signed_in)
     }
 
-    /// Stores a connection's client secret in the place of the one before. Blocks on the disk.
+    /// Begins a sign-in by device code: the user enters a code on a page, with whatever browser they
+    /// have. `scopes` are what the workflows need.
     ///
     /// # Errors
     /// [`ConnectionError`].
-    pub fn set_client_secret(
+    pub async fn begin_device_sign_in(
         &self,
         connection: &str,
-        secret: &SecretString,
-    ) -> Result<(), ConnectionError> {
-        Ok(self.get(connection)?.account.set_secret(secret)?)
+        user: Option<&str>,
+        scopes: &[String],
+    ) -> Result<DeviceSignIn, ConnectionError> {
+        let account = self.who_signs_in(connection, user)?;
+        Ok(account.begin_device(scopes).await?)
     }
 
-    /// How the connections are, by name. Blocks on the disk.
+    /// Waits until the user has entered the code, and stores the sign-in. Dropping the future gives
+    /// it up.
     ///
     /// # Errors
-    /// The vault's.
-    pub fn status(&self) -> Result<Vec<ConnectionStatus>, VaultError> {
-        self.by_name
-            .iter()
-            .map(|(name, held)| {
-                Ok(ConnectionStatus {
-                    name: name.clone(),
-                    kind: held.kind,
-                    account: held.scope.account.clone(),
-                    has_client_secret: held.account.secret()?.is_some(),
-                    signed_in: held.account.sign_in()?.map(|record| SignInStatus {
-                        account: record.account.clone(),
-                        oid: record.oid.clone(),
-                        tid: record.tid.clone(),
-                        scopes: record.scopes.clone(),
-                        since: record.signed_in_at,
-                        refreshed_at: record.refreshed_at,
-                    }),
-                })
-            })
-            .collect()
+    /// [`AuthError`]: the code ended, the sign-in was declined, or somebody else signed in. The
+    /// sign-in that was there before stays.
+    pub async fn finish_device_sign_in(
+        &self,
+        sign_in: DeviceSignIn,
+    ) -> Result<SignedIn, AuthError> {
+        let signed_in = sign_in.wait().await?;
+        self.announce(&signed_in);
+        Ok(signed_in)
     }
 
-    fn get(&self, name: &str) -> Result<&Arc<Connection>, UnknownConnection> {
+    /// Tells of every sign-in and of every new credential from now on. A receiver that is told that it
+    /// lagged behind must look at everything that waits.
+    #[must_use]
+    pub fn authorized(&self) -> broadcast::Receiver<Authorized> {
+        self.authorized.subscribe()
+    }
+
+    fn announce(&self, signed_in: &SignedIn) {
+        let principal = &signed_in.principal;
+        let is_one = self
+            .by_name
+            .get(&principal.connection)
+            .is_none_or(|held| held.has_one_account());
+        let user = (!is_one).then(|| principal.account.clone());
+        self.tell(&principal.connection, user);
+    }
+
+    /// Whoever waits for it can go on.
+    pub(crate) fn tell(&self, connection: &str, user: Option<String>) {
+        // Without a listener nobody waits.
+        let _ = self.authorized.send(Authorized {
+            connection: connection.to_owned(),
+            user,
+        });
+    }
+
+    /// The account that a sign-in is for.
+    fn who_signs_in(
+        &self,
+        connection: &str,
+        user: Option<&str>,
+    ) -> Result<Arc<Account>, ConnectionError> {
+        let held = self.get(connection)?;
+        if held.spec.kind == docket_model::ConnectionKind::AppOnly {
+            return Err(ConnectionError::NobodySignsIn(connection.to_owned()));
+        }
+        Ok(held.account(user)?)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Result<&Arc<Connection>, UnknownConnection> {
         self.by_name.get(name).ok_or_else(|| UnknownConnection {
             name: name.to_owned(),
             known: self.names().into_iter().map(str::to_owned).collect(),
         })
-    }
-}
-
-/// One client for each trust configuration, shared by the connections that have it.
-struct Transports {
-    built: HashMap<(Addresses, Authorities), Transport>,
-    resolver: Arc<dyn Resolve>,
-}
-
-impl Transports {
-    fn get(&mut self, addresses: Addresses, authorities: Authorities) -> Transport {
-        let key = (addresses, authorities);
-        if let Some(known) = self.built.get(&key) {
-            return known.clone();
-        }
-        let (addresses, authorities) = key.clone();
-        let built = Transport::new(addresses, authorities, Arc::clone(&self.resolver));
-        self.built.insert(key, built.clone());
-        built
-    }
-}
-
-/// Checks one connection and collects what is wrong with it.
-struct Check<'c> {
-    name: &'c str,
-    problems: &'c mut Vec<SpecProblem>,
-}
-
-impl Check<'_> {
-    fn problem(&mut self, field: &'static str, problem: impl Into<String>) {
-        let (connection, problem) = (self.name.to_owned(), problem.into());
-        self.problems.push(SpecProblem {
-            connection,
-            field,
-            problem,
-        });
-    }
-
-    fn spec(
-        &mut self,
-        spec: &ConnectionSpec,
-        transports: &mut Transports,
-    ) -> Option<(Arc<Scope>, Subject, Transport)> {
-        let before = self.problems.len();
-        if ["common", "organizations", "consumers"].contains(&spec.tenant.as_str()) {
-            self.problem(
-                "tenant",
-                "a service account is of one directory: write its id or domain",
-            );
-        }
-        for (field, text) in [
-            ("tenant", &spec.tenant),
-            ("client-id", &spec.client_id),
-            ("account", &spec.account),
-        ] {
-            if text.is_empty()
-                || !text
-                    .bytes()
-                    .all(|byte| byte.is_ascii_graphic() && !b"/?#%\\".contains(&byte))
-            {
-                self.problem(
-                    field,
-                    "it is empty, or holds characters that do not belong there",
-                );
-            }
-        }
-        let authority = self.base("authority", &spec.authority);
-        let endpoints = spec
-            .endpoints
-            .iter()
-            .filter_map(|(name, base)| {
-                let base = self.base("endpoints", base)?;
-                Some(Endpoint {
-                    name: name.clone(),
-                    base,
-                })
-            })
-            .collect();
-        let addresses = match Addresses::parse(&spec.allow_addresses) {
-            Ok(addresses) => addresses,
-            Err(text) => {
-                self.problem(
-                    "allow-addresses",
-                    format!("`{text}` is no range of addresses; write 10.0.0.0/8, or one address"),
-                );
-                Addresses::default()
-            }
-        };
-        let authorities = match spec.ca_file.as_deref().map(read_ca_file) {
-            None => Authorities::new(),
-            Some(Ok(found)) => found,
-            Some(Err(problem)) => {
-                self.problem("ca-file", problem);
-                Authorities::new()
-            }
-        };
-        if self.problems.len() > before {
-            return None;
-        }
-        let transport = transports.get(addresses, authorities);
-        let subject = Subject {
-            connection: self.name.to_owned(),
-            account: spec.account.clone(),
-            client_id: spec.client_id.clone(),
-            tenant: spec.tenant.clone(),
-            authority: authority?.as_str().trim_end_matches('/').to_owned(),
-        };
-        let scope = Scope {
-            connection: self.name.to_owned(),
-            endpoints,
-            account: spec.account.clone(),
-            mailboxes: spec.mailboxes.clone(),
-        };
-        Some((Arc::new(scope), subject, transport))
-    }
-
-    /// A base URL: https, or http on loopback where it says so.
-    fn base(&mut self, field: &'static str, text: &str) -> Option<Url> {
-        let text = text.trim_end_matches('/');
-        let url = match crate::policy::url::normalise(text) {
-            Ok(url) => url,
-            Err(problem) => {
-                self.problem(field, problem);
-                return None;
-            }
-        };
-        let is_loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        if url.query().is_some() {
-            self.problem(field, "a base URL has no query");
-            return None;
-        }
-        if url.scheme() != "https" && !is_loopback {
-            self.problem(field, "http is for this machine only; write https://…");
-            return None;
-        }
-        Some(url)
     }
 }

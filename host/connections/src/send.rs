@@ -22,13 +22,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::binding::{Binding, Connection, Inner};
+use crate::binding::{Binding, Bound, Inner};
 use crate::dial;
 use crate::gate::{Body, GateError, Request, Response};
+use crate::mailboxes::LinkWatch;
 use crate::oauth::{AccessToken, AuthError, AuthErrorClass};
 use crate::pace::Turn;
 use crate::policy::url::{origin, same_origin};
-use crate::policy::{AUDIENCE, Allowed, headers};
+use crate::policy::{Allowed, headers};
 
 /// The longest time that a request may be given.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
@@ -49,6 +50,7 @@ impl Binding {
     /// # Errors
     /// [`GateError`]. Only [`GateError::Interrupted`] leaves open whether the server saw the request.
     pub async fn send(&self, request: Request) -> Result<Response, GateError> {
+        self.0.recall_mailbox(&request.url).await;
         Exchange::new(&self.0, request)?.run().await
     }
 }
@@ -61,7 +63,7 @@ struct Exchange<'b> {
     headers: HeaderMap,
     body: Option<Body>,
     /// The connection whose token to add.
-    signer: Option<&'b Connection>,
+    signer: Option<&'b Bound>,
     deadline: Instant,
 }
 
@@ -92,15 +94,15 @@ impl<'b> Exchange<'b> {
         if body.is_some() && is_read(&method) {
             return Err(GateError::Invalid(format!("{method} with a body")));
         }
-        let signer = match (with_token, binding.connection.as_deref()) {
+        let signer = match (with_token, binding.connection.as_ref()) {
             (false, _) => None,
             (true, None) => {
                 return Err(GateError::Invalid(
                     "a token without a connection".to_owned(),
                 ));
             }
-            (true, Some(connection)) if allowed.takes_token => Some(connection),
-            (true, Some(connection)) => return Err(misdirected(connection, &allowed.url)),
+            (true, Some(bound)) if allowed.takes_token => Some(bound),
+            (true, Some(bound)) => return Err(misdirected(bound, &allowed.url)),
         };
         let deadline = Instant::now() + timeout.min(LONGEST);
         Ok(Self {
@@ -115,7 +117,7 @@ impl<'b> Exchange<'b> {
     }
 
     async fn run(mut self) -> Result<Response, GateError> {
-        let (application, account) = match self.binding.connection.as_deref() {
+        let (application, account) = match self.binding.connection.as_ref() {
             Some(held) => (held.account.subject.client_id.as_str(), Some(&held.account)),
             None => ("", None),
         };
@@ -259,6 +261,21 @@ impl<'b> Exchange<'b> {
         }
     }
 
+    /// Learns the mailbox's id from an answer that may carry it.
+    fn watch(&self, response: &reqwest::Response) -> Option<LinkWatch> {
+        let bound = self.signer?;
+        let mailbox = self.allowed.mailbox.as_deref()?;
+        let is_json = response
+            .headers()
+            .get(http::header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.starts_with("application/json"));
+        if !response.status().is_success() || !is_json {
+            return None;
+        }
+        LinkWatch::new(&bound.scope, mailbox, &self.binding.vault)
+    }
+
     /// The answer as the plugin's side sees it.
     fn answer(
         &self,
@@ -270,12 +287,13 @@ impl<'b> Exchange<'b> {
         let place = self.binding.place();
         let status = response.status().as_u16();
         let headers = headers::visible(response.headers());
+        let watch = self.watch(&response);
         // The turn lives as long as the stream has something to come.
-        let state = Some((response, turn, 0_u64));
+        let state = Some((response, turn, 0_u64, watch));
         let body = stream::unfold(state, move |state| {
             let (host, place, fault) = (host.clone(), place.clone(), fault.clone());
             async move {
-                let (mut response, turn, received) = state?;
+                let (mut response, turn, received, mut watch) = state?;
                 match response.chunk().await {
                     Ok(None) => None,
                     Ok(Some(chunk)) => {
@@ -286,7 +304,10 @@ impl<'b> Exchange<'b> {
                             ));
                             return Some((Err(error), None));
                         }
-                        Some((Ok(chunk), Some((response, turn, received))))
+                        if let Some(watch) = &mut watch {
+                            watch.feed(&chunk).await;
+                        }
+                        Some((Ok(chunk), Some((response, turn, received, watch))))
                     }
                     Err(error) => {
                         let error = match (fault.get(), dial::failed(error, &host, &place)) {
@@ -355,23 +376,25 @@ fn no_token(error: AuthError) -> GateError {
     }
 }
 
-fn misdirected(connection: &Connection, url: &Url) -> GateError {
-    let scope = &connection.scope;
-    let audience = scope
+fn misdirected(bound: &Bound, url: &Url) -> GateError {
+    let takers: Vec<String> = bound
+        .scope
         .endpoints
         .iter()
-        .find(|endpoint| endpoint.name == AUDIENCE);
+        .filter(|endpoint| endpoint.takes_token)
+        .map(|endpoint| origin(&endpoint.base))
+        .collect();
+    let account = &bound.account.subject.account;
     GateError::Denied {
-        what: format!("sending the token of {} to {}", scope.account, origin(url)),
-        remedy: match audience {
-            Some(endpoint) => format!(
+        what: format!("sending the token of {account} to {}", origin(url)),
+        remedy: if takers.is_empty() {
+            "the connection has no endpoint for tokens; send this request without the token"
+                .to_owned()
+        } else {
+            format!(
                 "tokens go to {} only; send this request without the token",
-                origin(&endpoint.base)
-            ),
-            None => {
-                "the connection has no endpoint for tokens; send this request without the token"
-                    .to_owned()
-            }
+                takers.join(" and ")
+            )
         },
     }
 }
@@ -388,7 +411,7 @@ fn resolve(from: &Url, location: &str) -> Option<String> {
 /// The answer while the provider's pause lasts, in the shape of its own; nothing was sent.
 fn paused(left: Duration) -> Response {
     let seconds = left.as_secs() + 1;
-    let body = r#"{"error":{"code":"ApplicationThrottled","message":"The mailbox asked for a pause, which has not ended; the host did not send the request."}}"#;
+    let body = r#"{"error":{"code":"ApplicationThrottled","message":"The mailbox asked for a pause, or has had its requests of the last ten minutes; the host did not send the request."}}"#;
     Response {
         status: StatusCode::TOO_MANY_REQUESTS.as_u16(),
         headers: vec![

@@ -33,7 +33,7 @@ pub use catalog::{Catalog, CatalogPlugin};
 pub use check::validate;
 pub use clock::{Clock, ManualClock};
 pub use compiled::{CompiledPlan, EvaluationError};
-pub use connection::{ConnectionKind, ConnectionSpec};
+pub use connection::{Cloud, ConnectionKind, ConnectionLimits, ConnectionSpec, ProviderSpec};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use digest::{Digest, InvalidDigest};
 pub use document::{DOCUMENT_SCHEMA_URI, DocumentRef};

@@ -227,6 +227,37 @@ fn a_missing_template_or_a_huge_one_is_a_diagnostic() {
     );
 }
 
+#[test]
+fn a_step_names_its_user_exactly_where_the_connection_is_per_user() {
+    let mut catalog = fixtures::catalog();
+    for kind in docket_model::ConnectionKind::ALL {
+        catalog.connections.insert(kind.as_str().to_owned(), kind);
+    }
+    let check = |connection: &str, act_as: &str, expected: &str| {
+        let text = format!(
+            "workflow: w\nsteps:\n  - {{uses: exchange/send, connection: {connection}, {act_as}with: \
+             {{to: a@b, subject: s, text: t}}}}\n"
+        );
+        let file = SourceFile::new("w.yaml", text);
+        let (plan, found) = validate(&file, &catalog, &|_| Err(String::new()));
+        assert_eq!(plan.is_some(), expected.is_empty(), "{connection}: {found}");
+        assert!(
+            found.to_string().contains(expected),
+            "{connection}: {found}"
+        );
+    };
+    check("per-user", "as: anna@example.com, ", "");
+    check("per-user", "", "names no user");
+    for one in ["service-account", "app-only"] {
+        check(one, "", "");
+        check(
+            one,
+            "as: anna@example.com, ",
+            "`as` needs a connection of the kind per-user",
+        );
+    }
+}
+
 /// The examples that users start from are right.
 #[test]
 fn the_examples_are_plans() {

@@ -189,6 +189,8 @@ async fn guest(
 fn account_of(account: AccountInfo) -> wasmtime::Result<actions::Account> {
     let kind = match account.kind {
         ConnectionKind::ServiceAccount => actions::AccountKind::ServiceAccount,
+        ConnectionKind::PerUser => actions::AccountKind::User,
+        ConnectionKind::AppOnly => actions::AccountKind::Application,
         other => {
             let problem = format!("plugins cannot be given {} accounts", other.as_str());
             return Err(wasmtime::Error::new(Stop::Fault(problem)));

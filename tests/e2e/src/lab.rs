@@ -91,10 +91,7 @@ impl Lab {
     fn spec(&self) -> BTreeMap<String, ConnectionSpec> {
         let origin = |url: &dyn ToString| url.to_string().trim_end_matches('/').to_owned();
         let spec = ConnectionSpec {
-            kind: ConnectionKind::ServiceAccount,
-            tenant: self.tenant.state().tenant_id(),
-            client_id: DEMO_CLIENT_ID.to_owned(),
-            account: ACCOUNT.to_owned(),
+            account: Some(ACCOUNT.to_owned()),
             authority: origin(self.tenant.authority()),
             endpoints: BTreeMap::from([
                 ("graph".to_owned(), origin(self.tenant.graph())),
@@ -107,6 +104,11 @@ impl Lab {
             ),
             allow_addresses: vec!["127.0.0.0/8".to_owned()],
             ca_file: Some(self.folder.path().join("ca.pem")),
+            ..ConnectionSpec::new(
+                ConnectionKind::ServiceAccount,
+                self.tenant.state().tenant_id(),
+                DEMO_CLIENT_ID.to_owned(),
+            )
         };
         BTreeMap::from([(CONNECTION.to_owned(), spec)])
     }
@@ -125,7 +127,7 @@ impl Lab {
             .client_secret(DEMO_CLIENT_ID)
             .expect("a secret");
         connections
-            .set_client_secret(CONNECTION, &SecretString::from(secret))
+            .set_client_secret(CONNECTION, &SecretString::from(secret), None)
             .expect("stored");
         let redirect = LoopbackRedirect::bind().await.expect("loopback");
         let scopes = [
@@ -138,7 +140,7 @@ impl Lab {
         ]
         .map(str::to_owned);
         let begun = connections
-            .begin_sign_in(CONNECTION, &redirect.redirect_uri(), &scopes)
+            .begin_sign_in(CONNECTION, None, Some(&redirect.redirect_uri()), &scopes)
             .expect("a sign-in");
         let person = self.tenant.sign_in(&begun.authorize_url, ACCOUNT);
         let (landed, answer) = tokio::join!(person, redirect.wait(&begun.state));

@@ -5,9 +5,8 @@ use std::io::Read as _;
 
 use anyhow::{Context as _, Result};
 use docket_connections::{ConnectionStatus, LoopbackRedirect, SignedIn};
-use docket_model::ConnectionSpec;
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
 use crate::cli::{ConnectionsCommand, Global};
@@ -34,7 +33,7 @@ pub(crate) async fn run(global: &Global, command: ConnectionsCommand) -> Result<
             };
             let secret = SecretString::from(secret.trim());
             host.connections
-                .set_client_secret(&name, &secret)
+                .set_client_secret(&name, &secret, None)
                 .map_err(refused)?;
             note!("stored; next: docket connections authorize {name}");
             Ok(Exit::Success)
@@ -67,8 +66,7 @@ pub(crate) async fn run(global: &Global, command: ConnectionsCommand) -> Result<
         ConnectionsCommand::List => {
             let status = host.connections.status()?;
             if global.json {
-                let list: Vec<Value> = status.iter().map(status_json).collect();
-                render::line(&json!({"connections": list}).to_string());
+                render::line(&json!({"connections": status}).to_string());
             } else {
                 let rows: Vec<_> = status.iter().map(status_row).collect();
                 let head = [
@@ -101,7 +99,12 @@ where
         .context("loopback cannot be listened on")?;
     let begun = host
         .connections
-        .begin_sign_in(name, &redirect.redirect_uri(), &host.scopes(name))
+        .begin_sign_in(
+            name,
+            None,
+            Some(&redirect.redirect_uri()),
+            &host.scopes(name),
+        )
         .map_err(refused)?;
     let visited = visit(begun.authorize_url);
     let answered = redirect.wait(&begun.state);
@@ -127,22 +130,29 @@ fn refused(error: impl std::fmt::Display) -> Failed {
 
 /// The app registration that the connection needs, field by field.
 fn show_registration(host: &Host, name: &str) -> Result<()> {
-    let spec = host.project.connection(name)?;
-    let ConnectionSpec {
-        tenant,
-        client_id,
-        account,
-        ..
-    } = spec;
-    note!("In the Entra admin center > App registrations, in the directory {tenant}:");
-    note!("  Application (client) ID   {client_id}");
-    note!("  Redirect URI (Web)        http://localhost/callback");
+    let app = host
+        .connections
+        .registration(name, &host.scopes(name))
+        .map_err(refused)?;
+    let permissions: Vec<&str> = app
+        .permissions
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
     note!(
-        "  Delegated permissions     {}",
-        host.scopes(name).join(" ")
+        "In the Entra admin center ({}), in the directory {}:",
+        app.portal,
+        app.tenant
     );
+    note!("  Name                      {}", app.name);
+    note!("  Application (client) ID   {}", app.client_id);
+    note!("  Supported account types   {}", app.account_types);
+    for uri in &app.redirect_uris {
+        note!("  Redirect URI (Web)        {uri}");
+    }
+    note!("  API permissions           {}", permissions.join(" "));
+    note!("  Admin consent             {}", app.admin_consent);
     note!("  Certificates & secrets    a new client secret; its value is asked for now");
-    note!("The account {account} signs in afterwards.");
     Ok(())
 }
 
@@ -163,37 +173,24 @@ fn open_browser(link: &Url) {
 }
 
 fn status_row(status: &ConnectionStatus) -> Vec<String> {
-    let signed_in = status.signed_in.as_ref();
+    let last = status.signed_in.iter().max_by_key(|one| one.refreshed_at);
     vec![
         status.name.clone(),
         status.kind.as_str().to_owned(),
-        status.account.clone(),
-        if status.has_client_secret {
-            "stored"
-        } else {
-            "missing"
+        status.account.clone().unwrap_or_default(),
+        match (status.problems.is_empty(), status.credentials.is_empty()) {
+            (false, _) => "damaged",
+            (true, true) => "missing",
+            (true, false) => "stored",
         }
         .to_owned(),
-        signed_in.map_or("no".to_owned(), |sign_in| {
-            sign_in.since.strftime("%F %R").to_string()
-        }),
-        signed_in.map_or(String::new(), |held| {
-            held.refreshed_at.strftime("%F %R").to_string()
+        match (last, status.signed_in.len()) {
+            (None, _) => "no".to_owned(),
+            (Some(one), 1) => one.since.strftime("%F %R").to_string(),
+            (Some(_), users) => format!("{users} users"),
+        },
+        last.map_or(String::new(), |one| {
+            one.refreshed_at.strftime("%F %R").to_string()
         }),
     ]
-}
-
-fn status_json(status: &ConnectionStatus) -> Value {
-    json!({
-        "connection": status.name,
-        "kind": status.kind,
-        "account": status.account,
-        "has-client-secret": status.has_client_secret,
-        "signed-in": status.signed_in.as_ref().map(|sign_in| json!({
-            "account": sign_in.account,
-            "scopes": sign_in.scopes,
-            "since": sign_in.since,
-            "refreshed-at": sign_in.refreshed_at,
-        })),
-    })
 }

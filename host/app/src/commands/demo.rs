@@ -45,6 +45,7 @@ pub(crate) async fn run(global: &Global, arguments: &DemoArgs) -> Result<Exit> {
     host.connections.set_client_secret(
         CONNECTION,
         &SecretString::from(tenant::client_secret(&tenant)?),
+        None,
     )?;
     sign_in(&host, &tenant).await?;
 

@@ -1,7 +1,7 @@
 //! `docket plan`: what a workflow would do, as whom, and with which grants.
 
 use anyhow::Result;
-use docket_model::{Plan, PlannedStep};
+use docket_model::{ConnectionKind, Plan, PlannedStep};
 use serde_json::{Value, json};
 
 use crate::cli::{Global, PlanArgs};
@@ -83,7 +83,11 @@ fn step_json(host: &Host, step: &PlannedStep) -> Value {
 fn account(host: &Host, step: &PlannedStep) -> Option<String> {
     let name = step.connection.as_ref()?;
     let spec = host.project.spec.connections.get(name)?;
-    Some(format!("{} ({name}, {})", spec.account, spec.kind.as_str()))
+    let account = spec.account.as_deref().unwrap_or(match spec.kind {
+        ConnectionKind::AppOnly => "the application",
+        _ => "the step's user",
+    });
+    Some(format!("{account} ({name}, {})", spec.kind.as_str()))
 }
 
 fn scopes(host: &Host, step: &PlannedStep) -> Vec<String> {

@@ -5,15 +5,23 @@
 
 use std::fmt;
 
+use super::error_rows::{ADMIN, AUTHORIZE, CHECK, CONSENT, LATER, NEW_SECRET, ROWS};
+use super::exchange::NoAnswer;
+use crate::vault::VaultError;
 use oauth2::ErrorResponse;
 use serde::{Deserialize, Serialize};
 
 /// Why there is no token.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
 #[error("{message}; {remedy}")]
 pub struct AuthError {
     /// What the caller does next.
     pub class: AuthErrorClass,
+    /// The connection.
+    pub connection: String,
+    /// The account that the token was for: a user principal name, or the application's id.
+    pub account: String,
     /// Entra's number, `AADSTS700082`, or else the OAuth error; empty where there was no answer.
     pub code: String,
     /// What went wrong.
@@ -23,13 +31,14 @@ pub struct AuthError {
 }
 
 /// Who has to do something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum AuthErrorClass {
     /// The account must sign in again.
     SignInRequired,
     /// Somebody must agree to what the application asks for.
     ConsentRequired,
-    /// The application's secret is missing, wrong or expired.
+    /// The application's secret or certificate is missing, wrong or expired.
     Credential,
     /// A policy of the directory, or the account's state, forbids it: its administrator must act.
     Blocked,
@@ -37,7 +46,7 @@ pub enum AuthErrorClass {
     Configuration,
     /// Worth another try.
     Transient,
-    /// The host's own vault failed.
+    /// This machine: its vault failed, or its clock is off.
     Host,
 }
 
@@ -54,6 +63,8 @@ pub(crate) struct Subject {
     pub(crate) tenant: String,
     /// Where it signs in.
     pub(crate) authority: String,
+    /// Whether the account is the application itself.
+    pub(crate) is_application: bool,
 }
 
 /// The sign-in service's words (RFC 6749 section 5.2, and Entra's additions).
@@ -97,63 +108,6 @@ impl Refusal {
     }
 }
 
-/// What a number means: class, message and remedy. `{…}` are the members of [`Subject`].
-type Row = (&'static [u32], AuthErrorClass, &'static str, &'static str);
-
-const AUTHORIZE: &str = "run `docket connections authorize {connection}` and sign in as {account}";
-const CONSENT: &str = "ask an administrator to open {authority}/{tenant}/adminconsent?client_id={client_id} and agree, then run `docket connections authorize {connection}`";
-const NEW_SECRET: &str = "make a new client secret for the application {client_id} in Entra ID (Certificates & secrets) and give it to `docket connections add {connection}`";
-const ADMIN: &str = "ask an administrator of {tenant} to allow it";
-const CHECK: &str = "check connections.{connection} in docket.yaml against the application's registration in Entra ID";
-const LATER: &str = "nothing to do: it is tried again";
-
-#[rustfmt::skip]
-const ROWS: &[Row] = {
-    use AuthErrorClass::*;
-    &[
-    (&[50173, 700082, 70008, 700084, 50089, 70000, 70043], SignInRequired,
-        "the sign-in of {account} has ended", AUTHORIZE),
-    (&[50055, 50132, 50133, 50144], SignInRequired,
-        "the password of {account} has expired or was changed", AUTHORIZE),
-    (&[50076, 50079, 50074, 50072, 50078, 50158], SignInRequired,
-        "the directory asks {account} for a stronger sign-in", AUTHORIZE),
-    (&[50196], SignInRequired,
-        "the sign-in service refuses {account} for asking too often", "wait some minutes, then run `docket connections authorize {connection}`"),
-    (&[54005, 501481, 700005], SignInRequired,
-        "the sign-in's code was not accepted", AUTHORIZE),
-    (&[50057], Blocked,
-        "the account {account} is disabled", "ask an administrator of {tenant} to enable it, then run `docket connections authorize {connection}`"),
-    (&[50053], Blocked,
-        "the account {account} is locked", "wait, or ask an administrator of {tenant} to unlock it"),
-    (&[53000, 53001, 53003, 530032, 530035], Blocked,
-        "a conditional access policy of {tenant} blocks {account}", ADMIN),
-    (&[50105], Blocked,
-        "{account} is not assigned to the application {client_id}", "ask an administrator to assign it in Entra ID (Enterprise applications, Users and groups)"),
-    (&[65004], ConsentRequired,
-        "the consent was declined", AUTHORIZE),
-    (&[65001, 90094, 90095, 650052, 650056, 650057], ConsentRequired,
-        "nobody has agreed to what the application {client_id} asks for", CONSENT),
-    (&[7000222], Credential,
-        "the client secret of {connection} has expired", NEW_SECRET),
-    (&[7000215, 70002], Credential,
-        "the client secret of {connection} is wrong; perhaps it is the secret's id and not its value", NEW_SECRET),
-    (&[7000218], Credential,
-        "the application {client_id} needs a client secret, and {connection} has none", NEW_SECRET),
-    (&[700025], Configuration,
-        "the application {client_id} is a public client and takes no client secret", "register its redirect as Web in Entra ID (Authentication)"),
-    (&[700016, 700011, 7000112, 70001], Configuration,
-        "the directory {tenant} does not know the application {client_id}, or has disabled it", CHECK),
-    (&[90002, 50059, 90019, 50194], Configuration,
-        "the sign-in service does not know the directory {tenant}", CHECK),
-    (&[70011, 28002, 700022, 500011, 50001], Configuration,
-        "a scope is asked for that does not exist", CHECK),
-    (&[50011, 900971], Configuration,
-        "the redirect is not registered", "add `http://localhost/callback` to the application {client_id} in Entra ID (Authentication, platform Web)"),
-    (&[90033, 50033, 90006, 90024, 90012, 90055], Transient,
-        "the sign-in service is not available", LATER),
-    ]
-};
-
 /// What an error without a known number means.
 fn by_error(error: &str) -> (AuthErrorClass, &'static str, &'static str) {
     use AuthErrorClass::*;
@@ -167,6 +121,8 @@ fn by_error(error: &str) -> (AuthErrorClass, &'static str, &'static str) {
             CONSENT,
         ),
         "access_denied" => (Blocked, "the sign-in of {account} was refused", ADMIN),
+        "authorization_declined" => (SignInRequired, "the sign-in was declined", AUTHORIZE),
+        "expired_token" => (SignInRequired, "nobody entered the code in time", AUTHORIZE),
         "invalid_client" => (
             Credential,
             "the sign-in service does not accept the client secret of {connection}",
@@ -200,6 +156,11 @@ impl Subject {
             Some(&(_, class, message, remedy)) => (class, message, remedy),
             None => by_error(&refusal.error),
         };
+        // Nobody can sign in for an application.
+        let (class, remedy) = match (class, self.is_application) {
+            (AuthErrorClass::SignInRequired, true) => (AuthErrorClass::Configuration, CHECK),
+            _ => (class, remedy),
+        };
         let code = match number {
             Some(number) => format!("AADSTS{number}"),
             None => refusal
@@ -209,9 +170,15 @@ impl Subject {
                 .take(64)
                 .collect(),
         };
+        let mut message = self.fill(message);
+        if !message.contains(&code) {
+            message.push_str(&format!(" ({code})"));
+        }
         AuthError {
             class,
-            message: format!("{} ({code})", self.fill(message)),
+            connection: self.connection.clone(),
+            account: self.account.clone(),
+            message,
             remedy: self.fill(remedy),
             code,
         }
@@ -232,10 +199,61 @@ impl Subject {
         self.other(AuthErrorClass::Transient, message, LATER)
     }
 
+    /// The application has neither secret nor certificate.
+    pub(crate) fn no_credential(&self) -> AuthError {
+        self.other(
+            AuthErrorClass::Credential,
+            "{connection} has no client secret and no certificate",
+            NEW_SECRET,
+        )
+    }
+
+    /// No answer of the service's.
+    pub(super) fn no_answer(&self, problem: &NoAnswer) -> AuthError {
+        match problem {
+            NoAnswer::Denied(text) => self.misconfigured(text),
+            NoAnswer::Lost(text) => self.transient(text),
+        }
+    }
+
+    /// An answer that makes no sense, and is not shown.
+    pub(super) fn nonsense(&self) -> AuthError {
+        self.transient("the sign-in service's answer is not one that OAuth knows")
+    }
+
+    pub(super) fn shutting_down(&self) -> AuthError {
+        self.other(
+            AuthErrorClass::Host,
+            "the host is shutting down",
+            "run it again",
+        )
+    }
+
+    pub(super) fn vault_failed(&self, error: &VaultError) -> AuthError {
+        match error {
+            VaultError::Damaged {
+                path,
+                problem,
+                remedy,
+            } => self.other(
+                AuthErrorClass::SignInRequired,
+                &format!("{path} is damaged: {problem}"),
+                remedy,
+            ),
+            other => self.other(
+                AuthErrorClass::Host,
+                &other.to_string(),
+                "see that the data folder can be read and written, and has room",
+            ),
+        }
+    }
+
     /// Any other.
     pub(crate) fn other(&self, class: AuthErrorClass, message: &str, remedy: &str) -> AuthError {
         AuthError {
             class,
+            connection: self.connection.clone(),
+            account: self.account.clone(),
             code: String::new(),
             message: self.fill(message),
             remedy: self.fill(remedy),
@@ -254,6 +272,7 @@ mod tests {
             client_id: "app-id".to_owned(),
             tenant: "contoso.example".to_owned(),
             authority: "https://login.test".to_owned(),
+            is_application: false,
         }
     }
 
@@ -301,13 +320,13 @@ mod tests {
             "invalid_client",
             Some(7_000_222),
             Credential,
-            "new client secret",
+            "New client secret",
         );
         check(
             "invalid_client",
             Some(7_000_215),
             Credential,
-            "new client secret",
+            "New client secret",
         );
         check("invalid_client", None, Credential, "contracts");
         check(
@@ -324,6 +343,9 @@ mod tests {
             Configuration,
             "http://localhost/callback",
         );
+        check("invalid_client", Some(700_024), Host, "clock");
+        check("invalid_client", Some(700_027), Credential, "Certificates");
+        check("expired_token", None, SignInRequired, authorize);
         check("temporarily_unavailable", None, Transient, "tried again");
         check("server_error", Some(90033), Transient, "tried again");
     }

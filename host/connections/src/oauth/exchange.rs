@@ -5,8 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
+use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::dial::{self, Transport};
 use crate::gate::GateError;
@@ -32,7 +34,12 @@ pub(super) struct Service {
     transport: Transport,
     /// Where the connection is in `docket.yaml`.
     place: String,
+    /// The application's proof, in the place of a client secret (RFC 7523 section 2.2).
+    assertion: Option<SecretString>,
 }
+
+/// What a client assertion is.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 impl<'c> AsyncHttpClient<'c> for Service {
     type Error = NoAnswer;
@@ -44,12 +51,32 @@ impl<'c> AsyncHttpClient<'c> for Service {
 }
 
 impl Service {
-    pub(super) fn new(transport: Transport, place: String) -> Self {
-        Self { transport, place }
+    pub(super) fn new(
+        transport: Transport,
+        place: String,
+        assertion: Option<SecretString>,
+    ) -> Self {
+        Self {
+            transport,
+            place,
+            assertion,
+        }
     }
 
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, NoAnswer> {
-        let (parts, body) = request.into_parts();
+        let (parts, mut body) = request.into_parts();
+        if let Some(assertion) = &self.assertion {
+            // A JWT needs no encoding in a form.
+            body.extend_from_slice(b"&client_assertion_type=");
+            body.extend(
+                url::form_urlencoded::byte_serialize(ASSERTION_TYPE.as_bytes())
+                    .flat_map(str::bytes),
+            );
+            body.extend_from_slice(b"&client_assertion=");
+            body.extend_from_slice(assertion.expose_secret().as_bytes());
+        }
+        // Gone from memory once it was sent.
+        let body = Bytes::from_owner(Zeroizing::new(body));
         let url = Url::parse(&parts.uri.to_string())
             .map_err(|_| NoAnswer::Denied("the sign-in service's URL is not valid".to_owned()))?;
         let client = self
@@ -59,7 +86,7 @@ impl Service {
         let request = client
             .request(parts.method, url.clone())
             .headers(parts.headers)
-            .body(Bytes::from(body));
+            .body(body);
         let (status, body) = finish(request, &url, &self.place).await?;
         // Entra's refusals are JSON whatever their status; anything else that is no success is not
         // its.

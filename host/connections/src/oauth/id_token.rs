@@ -12,7 +12,10 @@ const LEEWAY: i64 = 300;
 pub(super) struct Expected<'a> {
     pub(super) issuer: &'a str,
     pub(super) client_id: &'a str,
-    pub(super) nonce: &'a str,
+    /// What the sign-in's link carried; device codes have none.
+    pub(super) nonce: Option<&'a str>,
+    /// Whether it comes from Entra ID, whose accounts have an object id and a directory.
+    pub(super) is_entra: bool,
     /// The directory, where the connection has its id.
     pub(super) tenant_id: Option<&'a str>,
     pub(super) now: Timestamp,
@@ -26,12 +29,38 @@ pub(super) struct Claims {
     nbf: Option<i64>,
     #[serde(default)]
     nonce: Option<String>,
+    /// The account's id at its issuer.
+    sub: String,
     /// The directory's id.
-    pub(super) tid: String,
+    #[serde(default)]
+    pub(super) tid: Option<String>,
     /// The account's id in it.
-    pub(super) oid: String,
+    #[serde(default)]
+    oid: Option<String>,
     /// The user principal name.
-    pub(super) preferred_username: String,
+    #[serde(default)]
+    preferred_username: Option<String>,
+    #[serde(default)]
+    email: Option<String>,
+    #[serde(default)]
+    email_verified: bool,
+}
+
+impl Claims {
+    /// The account's name: the user principal name at Entra; elsewhere an address that the issuer
+    /// vouches for, since there the preferred name may be anybody's choice
+    /// (OpenID Connect Core section 5.7).
+    pub(super) fn account(&self, is_entra: bool) -> Option<&str> {
+        match is_entra {
+            true => self.preferred_username.as_deref(),
+            false => self.email.as_deref().filter(|_| self.email_verified),
+        }
+    }
+
+    /// The account's id.
+    pub(super) fn id(&self) -> &str {
+        self.oid.as_deref().unwrap_or(&self.sub)
+    }
 }
 
 /// Verifies an id token and reads it.
@@ -66,7 +95,7 @@ pub(super) fn verify(
                 ErrorKind::InvalidSignature => "its signature is not the service's",
                 ErrorKind::InvalidAudience => "it is for another application",
                 ErrorKind::InvalidIssuer => "it is from another issuer",
-                _ => "it lacks a claim (tid, oid and preferred_username are needed)",
+                _ => "it lacks a claim that every id token has",
             }
         })?
         .claims;
@@ -80,12 +109,26 @@ pub(super) fn verify(
     {
         return Err("it is not valid yet; is this machine's clock right?");
     }
-    if claims.nonce.as_deref() != Some(expected.nonce) {
+    if expected
+        .nonce
+        .is_some_and(|nonce| claims.nonce.as_deref() != Some(nonce))
+    {
         return Err("it belongs to another sign-in");
     }
-    if expected
-        .tenant_id
-        .is_some_and(|tenant| !tenant.eq_ignore_ascii_case(&claims.tid))
+    if expected.is_entra && (claims.tid.is_none() || claims.oid.is_none()) {
+        return Err("it lacks a claim (tid, oid and preferred_username are needed)");
+    }
+    if claims.account(expected.is_entra).is_none() {
+        return Err(match expected.is_entra {
+            true => "it lacks a claim (tid, oid and preferred_username are needed)",
+            false => "it lacks a claim (email and email_verified are needed)",
+        });
+    }
+    if let Some(tenant) = expected.tenant_id
+        && !claims
+            .tid
+            .as_deref()
+            .is_some_and(|tid| tid.eq_ignore_ascii_case(tenant))
     {
         return Err("it is from another directory");
     }
@@ -133,7 +176,7 @@ mod tests {
     fn claims(change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Value {
         let mut claims = json!({
             "iss": "https://login.test/tid/v2.0", "aud": "app", "exp": NOW + 3600, "nbf": NOW,
-            "nonce": "nonce", "tid": "tid", "oid": "oid",
+            "nonce": "nonce", "tid": "tid", "oid": "oid", "sub": "sub",
             "preferred_username": "svc@contoso.example",
         });
         change(claims.as_object_mut().unwrap());
@@ -148,12 +191,13 @@ mod tests {
         let expected = Expected {
             issuer: "https://login.test/tid/v2.0",
             client_id: "app",
-            nonce: "nonce",
+            nonce: Some("nonce"),
+            is_entra: true,
             tenant_id: Some("TID"),
             now: Timestamp::from_second(NOW).unwrap(),
         };
         let check = |token: &str, part: &str| match verify(token, &keys, &expected) {
-            Ok(found) => assert!(part.is_empty(), "passed, expected {part}: {}", found.oid),
+            Ok(found) => assert!(part.is_empty(), "passed, expected {part}: {}", found.id()),
             Err(problem) => assert!(
                 !part.is_empty() && problem.contains(part),
                 "{problem}, expected {part}"

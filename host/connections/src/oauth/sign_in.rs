@@ -6,29 +6,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use docket_model::{Clock, Principal};
 use jiff::{SignedDuration, Timestamp};
-use jsonwebtoken::jwk::JwkSet;
 use oauth2::{
-    AuthorizationCode, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
-    TokenResponse,
+    CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, TokenResponse as _,
 };
-use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use secrecy::SecretString;
+use serde::Serialize;
 use url::Url;
 
 use super::error::Refusal;
 use super::id_token::{self, Expected};
-use super::{AccessToken, Account, AuthError, SignInRecord};
-use crate::policy::url::same_origin;
+use super::{AccessToken, Account, Answer, AuthError, Grant, SignInRecord};
 
 /// How long a sign-in may take, from the link to the answer; an authorization code lives as long.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 /// How many may be under way at a time.
 const MOST: usize = 1000;
-/// What is asked for besides the workflows' needs: a refresh token, and who signed in.
-const ALWAYS: [&str; 3] = ["offline_access", "openid", "profile"];
-
 /// A sign-in that has begun.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct SignIn {
     /// Where the account's owner goes with a browser.
     pub authorize_url: Url,
@@ -40,11 +35,14 @@ pub struct SignIn {
 #[derive(Clone)]
 pub struct Callback {
     state: String,
+    /// Who says that it answers (RFC 9207).
+    issuer: Option<String>,
     pub(super) outcome: Result<SecretString, Refusal>,
 }
 
 /// A sign-in that succeeded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct SignedIn {
     /// The connection and the account.
     pub principal: Principal,
@@ -67,13 +65,6 @@ struct Pending {
     expires: Timestamp,
 }
 
-/// What of the discovery document counts.
-#[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-    jwks_uri: Url,
-}
-
 impl fmt::Debug for Callback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Callback")
@@ -89,10 +80,12 @@ impl Callback {
     pub fn from_query(query: &str) -> Option<Self> {
         let mut found: HashMap<String, String> = HashMap::new();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            if matches!(&*name, "state" | "code" | "error" | "error_description")
-                && found
-                    .insert(name.into_owned(), value.into_owned())
-                    .is_some()
+            if matches!(
+                &*name,
+                "state" | "code" | "error" | "error_description" | "iss"
+            ) && found
+                .insert(name.into_owned(), value.into_owned())
+                .is_some()
             {
                 return None;
             }
@@ -107,7 +100,12 @@ impl Callback {
             }),
             _ => return None,
         };
-        Some(Self { state, outcome })
+        let issuer = found.remove("iss");
+        Some(Self {
+            state,
+            issuer,
+            outcome,
+        })
     }
 
     /// Whether it answers the sign-in with that state.
@@ -128,19 +126,26 @@ impl SignIns {
     ) -> Result<SignIn, AuthError> {
         let redirect = RedirectUrl::new(redirect.to_owned())
             .map_err(|_| account.subject.misconfigured("the redirect is no URL"))?;
-        let scopes = with_always(scopes);
+        let provider = &account.application.provider;
+        let scopes = provider.with_always(scopes);
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let nonce = CsrfToken::new_random();
-        let (authorize_url, state) = account
-            .client(None)?
+        let client = account.application.client();
+        let mut request = client
             .authorize_url(CsrfToken::new_random)
+            .map_err(|_| {
+                let problem = "the provider has no `authorize-url`; use a device code";
+                account.subject.misconfigured(problem)
+            })?
             .set_redirect_uri(std::borrow::Cow::Borrowed(&redirect))
             .set_pkce_challenge(challenge)
             .add_scopes(scopes.iter().cloned().map(Scope::new))
             .add_extra_param("nonce", nonce.secret())
-            .add_extra_param("login_hint", &account.subject.account)
-            .add_extra_param("response_mode", "query")
-            .url();
+            .add_extra_param("login_hint", &account.subject.account);
+        if provider.is_entra {
+            request = request.add_extra_param("response_mode", "query");
+        }
+        let (authorize_url, state) = request.url();
         let now = clock.now();
         let pending = Pending {
             account: Arc::clone(account),
@@ -178,6 +183,13 @@ impl SignIns {
             return Err(FinishError::Unknown);
         };
         let account = Arc::clone(&pending.account);
+        // RFC 9207 section 2.4: another provider's answer is not taken to this one.
+        let issuer = account.application.provider.issuer_name();
+        if let (Some(answers), Some(expected)) = (&callback.issuer, issuer)
+            && answers != expected
+        {
+            return Err(FinishError::Unknown);
+        }
         match callback.outcome {
             Ok(code) => Ok(account.redeem(pending, &code, clock.now()).await?),
             Err(refusal) => Err(account.subject.refused(&refusal).into()),
@@ -206,44 +218,39 @@ impl Account {
         code: &SecretString,
         now: Timestamp,
     ) -> Result<SignedIn, AuthError> {
-        let secret = self.on_disk(Self::secret).await?;
-        let client = self.client(secret.as_ref())?;
-        let answer = client
-            .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
-            .set_redirect_uri(std::borrow::Cow::Borrowed(&pending.redirect))
-            .set_pkce_verifier(pending.verifier)
-            .request_async(&self.service())
+        let grant = Grant::Code {
+            code,
+            redirect: &pending.redirect,
+            verifier: &pending.verifier,
+        };
+        let answer = self.application.ask(&self.subject, &grant).await?;
+        self.accept(&answer, &pending.scopes, Some(&pending.nonce), now)
             .await
-            .map_err(|error| self.failed(&error))?;
+    }
+
+    /// Makes an answer into a sign-in that is stored, if it is the account's own.
+    pub(super) async fn accept(
+        self: &Arc<Self>,
+        answer: &Answer,
+        asked: &[String],
+        nonce: Option<&str>,
+        now: Timestamp,
+    ) -> Result<SignedIn, AuthError> {
         let subject = &self.subject;
-        let id_token = answer.extra_fields().id_token.as_deref();
-        let claims = self
-            .verify(id_token.unwrap_or_default(), &pending.nonce, now)
-            .await?;
-        let account = &claims.preferred_username;
-        if account.to_lowercase() != subject.account.to_lowercase() {
-            let signed_in: String = account
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(120)
-                .collect();
-            return Err(subject.sign_in_required(&format!(
-                "{signed_in} signed in, and the connection {{connection}} is for {{account}}"
-            )));
-        }
+        let who = self.identify(answer, nonce, now).await?;
         let Some(refresh_token) = answer.refresh_token() else {
             return Err(subject.misconfigured("the sign-in service gave no refresh token"));
         };
         let scopes: Vec<String> = match answer.scopes() {
             Some(granted) => granted.iter().map(|scope| scope.to_string()).collect(),
             // RFC 6749 section 5.1: as asked for.
-            None => pending.scopes.clone(),
+            None => asked.to_vec(),
         };
         // offline_access and the OpenID ones are not part of what Entra says was granted.
-        let missing = pending
-            .scopes
+        let always = self.application.provider.always();
+        let missing = asked
             .iter()
-            .filter(|asked| !ALWAYS.contains(&asked.as_str()))
+            .filter(|asked| !always.contains(&asked.as_str()))
             .filter(|asked| !scopes.iter().any(|granted| is_scope(granted, asked)))
             .cloned()
             .collect();
@@ -253,16 +260,16 @@ impl Account {
         };
         let record = SignInRecord {
             refresh_token: refresh_token.secret().clone(),
-            account: account.clone(),
-            oid: claims.oid.clone(),
-            tid: claims.tid.clone(),
+            account: who.account,
+            oid: who.id,
+            tid: who.directory,
             scopes: scopes.clone(),
             signed_in_at: now,
             refreshed_at: now,
         };
         self.on_disk(move |account| account.set_sign_in(&record))
             .await?;
-        self.adopt(AccessToken::new(&answer, now));
+        self.adopt(AccessToken::new(answer, now));
         Ok(SignedIn {
             principal,
             scopes,
@@ -270,68 +277,77 @@ impl Account {
         })
     }
 
-    /// Verifies an id token against the keys that the directory publishes.
-    async fn verify(
+    /// Who signed in, verified against the keys that the issuer publishes: the account that is
+    /// needed, or an error with both names.
+    async fn identify(
         &self,
-        token: &str,
-        nonce: &str,
+        answer: &Answer,
+        nonce: Option<&str>,
         now: Timestamp,
-    ) -> Result<id_token::Claims, AuthError> {
-        let subject = &self.subject;
-        let service = self.service();
-        let discovery = format!(
-            "{}/{}/v2.0/.well-known/openid-configuration",
-            subject.authority, subject.tenant
-        );
-        let discovery =
-            Url::parse(&discovery).map_err(|_| subject.misconfigured("the authority is no URL"))?;
-        let found: Discovery = service
-            .get_json(&discovery)
-            .await
-            .map_err(|problem| self.no_answer(&problem))?;
-        if !same_origin(&found.jwks_uri, &discovery) {
-            return Err(subject.misconfigured("the authority keeps its keys on another host"));
+    ) -> Result<Identity, AuthError> {
+        let (subject, provider) = (&self.subject, &self.application.provider);
+        if provider.issuer.is_none() {
+            // Nobody vouches for anybody; the name is what docket.yaml says.
+            return Ok(Identity {
+                account: subject.account.clone(),
+                id: String::new(),
+                directory: String::new(),
+            });
         }
-        let keys: JwkSet = service
-            .get_json(&found.jwks_uri)
+        let (issuer, keys) = provider
+            .keys(&self.application.service(None))
             .await
-            .map_err(|problem| self.no_answer(&problem))?;
+            .map_err(|problem| subject.no_answer(&problem))?;
         let expected = Expected {
-            issuer: &found.issuer,
+            issuer: &issuer,
             client_id: &subject.client_id,
             nonce,
-            tenant_id: is_guid(&subject.tenant).then_some(&subject.tenant),
+            is_entra: provider.is_entra,
+            tenant_id: (provider.is_entra && is_guid(&subject.tenant)).then_some(&subject.tenant),
             now,
         };
-        id_token::verify(token, &keys, &expected).map_err(|problem| {
-            subject.sign_in_required(&format!(
-                "the id token of the sign-in is refused: {problem}"
-            ))
+        let token = answer.extra_fields().id_token.as_deref();
+        let claims =
+            id_token::verify(token.unwrap_or_default(), &keys, &expected).map_err(|problem| {
+                subject.sign_in_required(&format!(
+                    "the id token of the sign-in is refused: {problem}"
+                ))
+            })?;
+        let account = claims.account(provider.is_entra).unwrap_or_default();
+        if account.to_lowercase() != subject.account.to_lowercase() {
+            let signed_in: String = account
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(120)
+                .collect();
+            return Err(subject.sign_in_required(&format!(
+                "{signed_in} signed in, and the connection {{connection}} needs {{account}}"
+            )));
+        }
+        Ok(Identity {
+            account: account.to_owned(),
+            id: claims.id().to_owned(),
+            directory: claims.tid.clone().unwrap_or_default(),
         })
     }
 }
 
-/// The scopes, and those that every sign-in needs.
-pub(super) fn with_always(scopes: &[String]) -> Vec<String> {
-    let mut all: Vec<String> = scopes
-        .iter()
-        .cloned()
-        .chain(ALWAYS.map(str::to_owned))
-        .collect();
-    all.sort();
-    all.dedup();
-    all
+/// Who signed in.
+struct Identity {
+    account: String,
+    id: String,
+    directory: String,
 }
 
 /// Whether two spellings of a scope are the same one: Entra answers with or without Graph's URL, and
 /// without regard to case.
-fn is_scope(granted: &str, asked: &str) -> bool {
+pub(crate) fn is_scope(granted: &str, asked: &str) -> bool {
     let name = |scope: &str| scope.rsplit('/').next().unwrap_or_default().to_lowercase();
     name(granted) == name(asked)
 }
 
 /// Whether a tenant is an id, rather than a domain.
-fn is_guid(text: &str) -> bool {
+pub(crate) fn is_guid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',
@@ -341,6 +357,8 @@ fn is_guid(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
     #[test]

@@ -6,11 +6,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use jiff::{SignedDuration, Timestamp};
-use oauth2::{RefreshToken, Scope, TokenResponse};
-use secrecy::SecretString;
+use oauth2::{RefreshToken, TokenResponse};
+use secrecy::{ExposeSecret, SecretString};
 
-use super::sign_in::with_always;
-use super::{Account, Answer, AuthError, AuthErrorClass};
+use super::{Account, Answer, AuthError, AuthErrorClass, Credential, Grant};
 
 /// How long before its end a token is no longer used: it must outlast the longest request.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
@@ -34,6 +33,8 @@ type Flight = Shared<BoxFuture<'static, Result<Arc<AccessToken>, AuthError>>>;
 pub(super) struct Tokens {
     current: RwLock<Option<Arc<AccessToken>>>,
     renewal: Mutex<Renewal>,
+    /// Held while the refresh token is in use: one at a time, whoever asks.
+    refreshing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -95,9 +96,21 @@ impl Account {
     /// Why there is none.
     pub(crate) async fn token(self: &Arc<Self>) -> Result<Arc<AccessToken>, AuthError> {
         match self.tokens.current() {
-            Some(token) if self.clock.now() < token.usable_until => Ok(token),
+            Some(token) if self.clock().now() < token.usable_until => Ok(token),
             _ => self.renew(None).await,
         }
+    }
+
+    /// Whether a token is there that is good for the next minutes, or one is on its way.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let is_good = |token: Arc<AccessToken>| self.clock().now() < token.usable_until;
+        self.tokens.current().is_some_and(is_good)
+            || matches!(*self.tokens.renewal(), Renewal::UnderWay(_))
+    }
+
+    /// Lets the next caller ask the service again, after a refusal whose reason may be gone.
+    pub(crate) fn forget_refusal(&self) {
+        self.tokens.forget_refusal();
     }
 
     /// Another token than `stale`, which the provider refused.
@@ -133,7 +146,7 @@ impl Account {
     ) -> Result<Arc<AccessToken>, AuthError> {
         let flight = {
             let mut renewal = self.tokens.renewal();
-            let now = self.clock.now();
+            let now = self.clock().now();
             // Somebody may have been faster.
             if let Some(token) = self.tokens.current()
                 && now < token.usable_until
@@ -159,7 +172,7 @@ impl Account {
     fn start(self: &Arc<Self>) -> Flight {
         let account = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let result = account.refresh().await;
+            let result = account.obtain(None).await;
             let renewal = match &result {
                 Ok(token) => {
                     account.tokens.set(Arc::clone(token));
@@ -167,7 +180,7 @@ impl Account {
                 }
                 Err(error) if error.class == AuthErrorClass::Transient => Renewal::Idle,
                 Err(error) => {
-                    let now = account.clock.now();
+                    let now = account.clock().now();
                     Renewal::Refused(error.clone(), now.checked_add(REFUSED).unwrap_or(now))
                 }
             };
@@ -175,59 +188,94 @@ impl Account {
             result
         });
         let subject = self.subject.clone();
-        async move {
-            task.await.unwrap_or_else(|_| {
-                Err(subject.other(
-                    AuthErrorClass::Host,
-                    "the host is shutting down",
-                    "run it again",
-                ))
-            })
+        async move { task.await.unwrap_or_else(|_| Err(subject.shutting_down())) }
+            .boxed()
+            .shared()
+    }
+
+    /// Gets a token by the credential that is given, or by the stored ones.
+    async fn obtain(
+        self: &Arc<Self>,
+        credential: Option<&Credential>,
+    ) -> Result<Arc<AccessToken>, AuthError> {
+        let _one_at_a_time = self.tokens.refreshing.lock().await;
+        if !self.is_application {
+            return self.refresh(credential).await;
         }
-        .boxed()
-        .shared()
+        let now = self.clock().now();
+        let answer = self.ask(&Grant::Application, credential).await?;
+        tracing::debug!(connection = %self.subject.connection, "got a token");
+        Ok(Arc::new(AccessToken::new(&answer, now)))
+    }
+
+    async fn ask(
+        &self,
+        grant: &Grant<'_>,
+        credential: Option<&Credential>,
+    ) -> Result<Answer, AuthError> {
+        match credential {
+            Some(_) => {
+                self.application
+                    .ask_with(&self.subject, grant, credential)
+                    .await
+            }
+            None => self.application.ask(&self.subject, grant).await,
+        }
     }
 
     /// Refreshes. The refresh token that came with the answer is stored before the access token is
     /// used. Where another sign-in was stored meanwhile, that one counts.
-    async fn refresh(self: &Arc<Self>) -> Result<Arc<AccessToken>, AuthError> {
+    async fn refresh(
+        self: &Arc<Self>,
+        credential: Option<&Credential>,
+    ) -> Result<Arc<AccessToken>, AuthError> {
         loop {
-            let (record, secret) = self
-                .on_disk(|account| Ok((account.sign_in()?, account.secret()?)))
-                .await?;
-            let Some(mut record) = record else {
+            let Some(mut record) = self.on_disk(Self::sign_in).await? else {
                 return Err(self
                     .subject
                     .sign_in_required("{account} has not signed in yet"));
             };
-            let client = self.client(secret.as_ref())?;
-            let now = self.clock.now();
+            let now = self.clock().now();
             let used = RefreshToken::new(record.refresh_token.clone());
-            let answer = client
-                .exchange_refresh_token(&used)
+            let grant = Grant::Refresh {
+                token: &used,
                 // The always-wanted ones are not part of what Entra says was granted, and without
                 // offline_access there would be no new refresh token.
-                .add_scopes(with_always(&record.scopes).into_iter().map(Scope::new))
-                .request_async(&self.service())
-                .await
-                .map_err(|error| self.failed(&error))?;
+                scopes: self.application.provider.with_always(&record.scopes),
+            };
+            let answer = self.ask(&grant, credential).await?;
             if let Some(token) = answer.refresh_token() {
                 record.refresh_token.clone_from(token.secret());
             }
             record.refreshed_at = now;
+            let used = SecretString::from(used.into_secret());
             let is_stored = self
-                .on_disk(move |account| account.replace_sign_in(&record, used.secret()))
+                .on_disk(move |account| account.replace_sign_in(&record, used.expose_secret()))
                 .await?;
             if is_stored {
                 tracing::debug!(connection = %self.subject.connection, "refreshed the token");
                 return Ok(Arc::new(AccessToken::new(&answer, now)));
             }
             if let Some(token) = self.tokens.current()
-                && self.clock.now() < token.usable_until
+                && self.clock().now() < token.usable_until
             {
                 return Ok(token);
             }
         }
+    }
+
+    /// Tries a credential that is not stored yet, by the account's own way to a token.
+    ///
+    /// # Errors
+    /// Why it gave none; of the class [`AuthErrorClass::SignInRequired`] where the account's sign-in
+    /// is at fault.
+    pub(crate) async fn try_credential(
+        self: &Arc<Self>,
+        credential: &Credential,
+    ) -> Result<(), AuthError> {
+        let token = self.obtain(Some(credential)).await?;
+        self.tokens.set(token);
+        Ok(())
     }
 
     /// Takes the token of a fresh sign-in into use.

@@ -4,12 +4,12 @@
 //! not, letter for letter, the one that will be sent.
 //!
 //! # Mailboxes
-//! A connection allows exactly the mailboxes of its list, by the name that the list has for them; an
-//! id works only where the list holds the id. Without a list it allows the account's own mailbox.
-//! `/me` is the account's own mailbox, and so it needs to be a member where there is a list. This
-//! holds for every request to the endpoint that tokens are issued for, whatever the grant's pattern
-//! says; `{mailbox}` in a pattern asks for it on other endpoints, too. Graph's `$batch` is refused:
-//! nobody could see the requests inside.
+//! A connection allows exactly the mailboxes of its list, by their addresses, or by the ids that the
+//! directory has for them, once Graph itself has named them so. Without a list it allows the account's
+//! own mailbox; users who sign in themselves always have theirs. `/me` is the account's own mailbox, and
+//! so a service account's needs to be a member where there is a list. This holds for every request to
+//! Graph, whatever the grant's pattern says; `{mailbox}` in a pattern asks for it on other endpoints,
+//! too. Graph's `$batch` is refused: nobody could see the requests inside.
 
 pub(crate) mod headers;
 mod pattern;
@@ -23,9 +23,7 @@ use docket_model::RequestRule;
 use self::pattern::{Base, Pattern};
 use self::url::{normalise, origin, same_origin, segments};
 use crate::gate::GateError;
-
-/// The name of the endpoint that tokens are issued for; they are sent nowhere else.
-pub(crate) const AUDIENCE: &str = "graph";
+use crate::mailboxes::MailboxIds;
 
 /// What a connection allows.
 #[derive(Debug, Clone)]
@@ -34,10 +32,14 @@ pub(crate) struct Scope {
     pub(crate) connection: String,
     /// Its endpoints by name.
     pub(crate) endpoints: Vec<Endpoint>,
-    /// The account that it signs in.
-    pub(crate) account: String,
+    /// The acting account's own mailbox; an application has none.
+    pub(crate) own: Option<String>,
+    /// Whether the own mailbox is allowed whatever the list says: for users who sign in themselves.
+    pub(crate) is_per_user: bool,
     /// Its list of mailboxes.
     pub(crate) mailboxes: Option<Vec<String>>,
+    /// What the directory calls them.
+    pub(crate) ids: Arc<MailboxIds>,
 }
 
 /// One of a provider's base URLs.
@@ -47,6 +49,10 @@ pub(crate) struct Endpoint {
     pub(crate) name: String,
     /// Its URL; it may have a path.
     pub(crate) base: Url,
+    /// Whether tokens may be sent to it.
+    pub(crate) takes_token: bool,
+    /// Whether it is Microsoft Graph, whose paths name mailboxes.
+    pub(crate) is_graph: bool,
 }
 
 /// The rules for one plugin with one connection, or with none.
@@ -85,11 +91,47 @@ pub struct InvalidGrant {
 }
 
 impl Scope {
-    fn allows_mailbox(&self, mailbox: &str) -> bool {
-        let mailbox = mailbox.to_lowercase();
+    /// The address, in lower case, of a mailbox that is allowed; it may be named by its id, once that
+    /// is known.
+    fn member(&self, name: &str) -> Option<String> {
+        let name = name.to_lowercase();
+        let address = self.ids.address(&name).unwrap_or(name);
+        self.allows(&address).then_some(address)
+    }
+
+    fn allows(&self, address: &str) -> bool {
+        let is_own = self
+            .own
+            .as_ref()
+            .is_some_and(|own| own.to_lowercase() == address);
         match &self.mailboxes {
-            Some(list) => list.iter().any(|member| member.to_lowercase() == mailbox),
-            None => self.account.to_lowercase() == mailbox,
+            Some(list) => {
+                list.iter().any(|member| member.to_lowercase() == address)
+                    || is_own && self.is_per_user
+            }
+            None => is_own,
+        }
+    }
+
+    /// The mailboxes that it allows.
+    pub(crate) fn members(&self) -> Vec<String> {
+        let own = self.own.iter();
+        let own = own.filter(|own| self.allows(&own.to_lowercase()));
+        let mut all: Vec<String> = own
+            .chain(self.mailboxes.iter().flatten())
+            .map(|mailbox| mailbox.to_lowercase())
+            .collect();
+        let mut seen = std::collections::HashSet::new();
+        all.retain(|mailbox| seen.insert(mailbox.clone()));
+        all
+    }
+
+    /// The mailbox that a URL of Graph names, as it names it.
+    pub(crate) fn named_mailbox(&self, url: &Url) -> Option<String> {
+        let endpoint = self.endpoint(url).filter(|endpoint| endpoint.is_graph)?;
+        match reach(&endpoint.rest(url)?) {
+            Reach::Mailbox(name) => Some(name.to_lowercase()),
+            Reach::Elsewhere | Reach::Own | Reach::Hidden => None,
         }
     }
 
@@ -100,7 +142,7 @@ impl Scope {
             .iter()
             .filter(|endpoint| endpoint.rest(url).is_some())
             .collect();
-        holding.sort_by_key(|endpoint| endpoint.name != AUDIENCE);
+        holding.sort_by_key(|endpoint| !endpoint.takes_token);
         holding.first().copied()
     }
 }
@@ -184,9 +226,9 @@ impl Policy {
                 None => self.not_granted(method, &url, endpoint),
             });
         }
-        let takes_token = endpoint.is_some_and(|endpoint| endpoint.name == AUDIENCE);
+        let takes_token = endpoint.is_some_and(|endpoint| endpoint.takes_token);
         let mut mailbox = None;
-        if let (Some(scope), Some(endpoint), true) = (scope, endpoint, takes_token) {
+        if let (Some(scope), Some(endpoint)) = (scope, endpoint.filter(|one| one.is_graph)) {
             let rest = endpoint.rest(&url).unwrap_or_default();
             mailbox = match reach(&rest) {
                 Reach::Hidden => {
@@ -197,13 +239,23 @@ impl Policy {
                     });
                 }
                 Reach::Elsewhere => None,
-                Reach::Own => Some(scope.account.to_lowercase()),
+                Reach::Own => match &scope.own {
+                    Some(own) => Some(own.to_lowercase()),
+                    None => {
+                        return Err(GateError::Denied {
+                            what: format!("{method} {}", shown(&url, Some(endpoint))),
+                            remedy: "an application has no mailbox of its own: name one, as in /users/{mailbox}"
+                                .to_owned(),
+                        });
+                    }
+                },
                 Reach::Mailbox(name) => Some(name.to_lowercase()),
             };
-            if let Some(mailbox) = &mailbox
-                && !scope.allows_mailbox(mailbox)
-            {
-                return Err(self.mailbox_denied(mailbox));
+            if let Some(name) = mailbox {
+                match scope.member(&name) {
+                    Some(address) => mailbox = Some(address),
+                    None => return Err(self.mailbox_denied(&name)),
+                }
             }
         }
         Ok(Allowed {
@@ -234,7 +286,7 @@ impl Policy {
     fn allows_mailbox(&self, mailbox: &str) -> bool {
         self.scope
             .as_deref()
-            .is_some_and(|scope| scope.allows_mailbox(mailbox))
+            .is_some_and(|scope| scope.member(mailbox).is_some())
     }
 
     fn mailbox_denied(&self, mailbox: &str) -> GateError {
@@ -248,12 +300,14 @@ impl Policy {
         let place = format!("connections.{}", scope.connection);
         GateError::Denied {
             what: format!("the mailbox {mailbox}"),
-            remedy: match &scope.mailboxes {
-                Some(_) => format!("add `{mailbox}` to mailboxes under {place} in docket.yaml"),
-                None => format!(
-                    "add `mailboxes: [{}, {mailbox}]` under {place} in docket.yaml",
-                    scope.account
-                ),
+            remedy: match (&scope.mailboxes, &scope.own) {
+                (None, Some(own)) if !scope.is_per_user => {
+                    format!("add `mailboxes: [{own}, {mailbox}]` under {place} in docket.yaml")
+                }
+                (None, _) => format!("add `mailboxes: [{mailbox}]` under {place} in docket.yaml"),
+                (Some(_), _) => {
+                    format!("add `{mailbox}` to mailboxes under {place} in docket.yaml")
+                }
             },
         }
     }
@@ -311,7 +365,7 @@ fn reach(segments: &[String]) -> Reach<'_> {
 /// A URL as messages may show it: never the query, and the path only where the token's own endpoint
 /// makes it unlikely that it is a secret; upload URLs are secret as a whole.
 pub(crate) fn shown(url: &Url, endpoint: Option<&Endpoint>) -> String {
-    if endpoint.is_some_and(|endpoint| endpoint.name == AUDIENCE) {
+    if endpoint.is_some_and(|endpoint| endpoint.is_graph) {
         format!("{}{}", origin(url), shortened(url.path()))
     } else {
         origin(url)
@@ -323,7 +377,7 @@ fn suggestion(url: &Url, endpoint: Option<&Endpoint>) -> String {
     let Some(endpoint) = endpoint else {
         return format!("{}/**", origin(url));
     };
-    if endpoint.name != AUDIENCE {
+    if !endpoint.is_graph {
         return format!("{{{}}}/**", endpoint.name);
     }
     let rest = endpoint.rest(url).unwrap_or_default();

@@ -18,6 +18,8 @@ fn scope(mailboxes: Option<&[&str]>) -> Arc<Scope> {
     let endpoint = |name: &str, base: &str| Endpoint {
         name: name.to_owned(),
         base: Url::parse(base).unwrap(),
+        takes_token: name == "graph",
+        is_graph: name == "graph",
     };
     Arc::new(Scope {
         connection: "contracts".to_owned(),
@@ -27,8 +29,10 @@ fn scope(mailboxes: Option<&[&str]>) -> Arc<Scope> {
             endpoint("nested", "https://api.test/base/v2"),
             endpoint("outlook", "https://outlook.test"),
         ],
-        account: "Svc@contoso.example".to_owned(),
+        own: Some("Svc@contoso.example".to_owned()),
+        is_per_user: false,
         mailboxes: mailboxes.map(|list| list.iter().map(|&name| name.to_owned()).collect()),
+        ids: Arc::default(),
     })
 }
 

@@ -1,4 +1,5 @@
-//! The vault's key: 32 random bytes, from the environment or from a file that only its owner reads.
+//! The vault's key: 32 random bytes, from the environment, from a file that only its owner reads, or
+//! from the system's keyring.
 
 use std::fmt;
 use std::fs;
@@ -11,9 +12,13 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::VaultError;
+use super::keyring::Keyring;
 
-/// 32 bytes that encrypt the vault.
-pub struct VaultKey(Zeroizing<[u8; 32]>);
+/// A key's length in bytes.
+pub(super) const KEY: usize = 32;
+
+/// 32 bytes that encrypt.
+pub(super) struct VaultKey(Zeroizing<[u8; KEY]>);
 
 /// Where the key comes from.
 #[derive(Debug)]
@@ -23,6 +28,20 @@ pub enum KeySource {
     Given(SecretString),
     /// A file with the key in base64, made on first use and readable by its owner alone.
     File(PathBuf),
+    /// The system's keyring; the key is made on first use.
+    Keyring(Keyring),
+}
+
+/// The key in use, in a keyring.
+const CURRENT: &str = "vault-key";
+/// The key that a rotation is about to use, in a keyring.
+const NEXT: &str = "vault-key-next";
+
+/// Where a key file's successor lies until the vault is encrypted with it.
+fn next_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".next");
+    PathBuf::from(name)
 }
 
 impl fmt::Debug for VaultKey {
@@ -36,7 +55,7 @@ impl VaultKey {
     ///
     /// # Errors
     /// When the system has no random bytes.
-    pub fn generate() -> Result<Self, VaultError> {
+    pub(super) fn generate() -> Result<Self, VaultError> {
         let mut bytes = Zeroizing::new([0; 32]);
         getrandom::fill(bytes.as_mut())
             .map_err(|error| VaultError::Io(format!("no random bytes: {error}")))?;
@@ -46,6 +65,19 @@ impl VaultKey {
     /// Gets the key. `may_create` says whether there is nothing yet that another key was used for.
     pub(super) fn load(source: &KeySource, may_create: bool) -> Result<Self, VaultError> {
         match source {
+            KeySource::Keyring(keyring) => match keyring.get(CURRENT)? {
+                Some(text) => Self::decode(text.expose_secret()).ok_or_else(|| {
+                    VaultError::BadKey(format!("{keyring} does not hold a key"))
+                }),
+                None if may_create => {
+                    let key = Self::generate()?;
+                    keyring.set(CURRENT, &key.encode())?;
+                    Ok(key)
+                }
+                None => Err(VaultError::BadKey(format!(
+                    "{keyring} holds no key for the vault, and the vault cannot be read without it; restore it, or set DOCKET_VAULT_KEY to the key"
+                ))),
+            },
             KeySource::Given(text) => Self::decode(text.expose_secret()).ok_or_else(|| {
                 VaultError::BadKey(
                     "DOCKET_VAULT_KEY is not a key; it must be 32 bytes in base64, as `openssl rand -base64 32` prints them".to_owned(),
@@ -75,26 +107,99 @@ impl VaultKey {
         }
     }
 
-    pub(super) fn bytes(&self) -> &[u8; 32] {
+    pub(super) fn from_bytes(bytes: &[u8; KEY]) -> Self {
+        Self(Zeroizing::new(*bytes))
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; KEY] {
         &self.0
+    }
+
+    pub(super) fn copy(&self) -> Self {
+        Self::from_bytes(&self.0)
+    }
+
+    /// Makes the key that the vault is about to be rotated to, beside the one in use. The key itself
+    /// where it was given.
+    pub(super) fn make_next(source: &KeySource) -> Result<Self, VaultError> {
+        match source {
+            KeySource::Given(_) => Self::load(source, false),
+            KeySource::File(path) if !path.exists() => Self::create(path),
+            KeySource::File(path) => {
+                // What an interrupted rotation left behind opens nothing.
+                let next = next_of(path);
+                match fs::remove_file(&next) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(VaultError::io(&next, &error));
+                    }
+                    _ => Self::create(&next),
+                }
+            }
+            KeySource::Keyring(keyring) => {
+                let key = Self::generate()?;
+                keyring.set(NEXT, &key.encode())?;
+                Ok(key)
+            }
+        }
+    }
+
+    /// The key that [`VaultKey::make_next`] made, where the rotation to it has not ended.
+    pub(super) fn load_next(source: &KeySource) -> Result<Option<Self>, VaultError> {
+        match source {
+            KeySource::Given(_) => Ok(None),
+            KeySource::File(path) => {
+                let next = next_of(path);
+                match next.exists() {
+                    true => Self::load(&KeySource::File(next), false).map(Some),
+                    false => Ok(None),
+                }
+            }
+            KeySource::Keyring(keyring) => {
+                let text = keyring.get(NEXT)?;
+                Ok(text.and_then(|text| Self::decode(text.expose_secret())))
+            }
+        }
+    }
+
+    /// Puts the key that [`VaultKey::make_next`] made in the place of the one before.
+    pub(super) fn promote_next(&self, source: &KeySource) -> Result<(), VaultError> {
+        match source {
+            KeySource::Given(_) => Ok(()),
+            KeySource::File(path) => {
+                let next = next_of(path);
+                match fs::rename(&next, path) {
+                    Ok(()) => super::sync_folder(super::folder_of(path))
+                        .map_err(|error| VaultError::io(path, &error)),
+                    // It was made in its place at once.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    Err(error) => Err(VaultError::io(&next, &error)),
+                }
+            }
+            KeySource::Keyring(keyring) => {
+                keyring.set(CURRENT, &self.encode())?;
+                keyring.remove(NEXT)
+            }
+        }
+    }
+
+    fn encode(&self) -> SecretString {
+        SecretString::from(STANDARD.encode(*self.0))
     }
 
     fn decode(text: &str) -> Option<Self> {
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
-        let mut key = Zeroizing::new([0; 32]);
-        (bytes.len() == key.len()).then(|| key.copy_from_slice(&bytes))?;
-        Some(Self(key))
+        bytes.as_slice().try_into().ok().map(Self::from_bytes)
     }
 
     /// Makes the file whole or not at all, and never over another.
     fn create(path: &Path) -> Result<Self, VaultError> {
         let key = Self::generate()?;
-        let text = Zeroizing::new(STANDARD.encode(*key.0));
+        let text = key.encode();
         let folder = super::folder_of(path);
         let written = super::create_folder(folder).and_then(|()| {
             // A temporary file is its owner's alone from the start.
             let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            file.write_all(text.as_bytes())?;
+            file.write_all(text.expose_secret().as_bytes())?;
             file.as_file().sync_all()?;
             match file.persist_noclobber(path) {
                 Ok(_) => super::sync_folder(folder).map(|()| true),

@@ -1,33 +1,43 @@
 //! The vault: client secrets and refresh tokens, encrypted at rest.
 //!
-//! A folder holds `vault.json`, which says the format and recognises the key, and one file for each
-//! record, replaced as a whole. So a rotated refresh token costs one small write, however many accounts
-//! there are, a cut-off write spoils nothing, and a damaged file is one account's trouble. Nothing
-//! in the folder can be read without the key, not even the accounts' names.
+//! A folder holds `vault.json`, which holds the vault's keys, encrypted with the operator's, and one
+//! file for each record, replaced as a whole. So a rotated refresh token costs one small write, however
+//! many accounts there are, a cut-off write spoils nothing, and a damaged file is one account's
+//! trouble. Nothing in the folder can be read without the key, not even the accounts' names.
 //!
 //! The vault never logs, and never keeps a secret in memory longer than a call. Access tokens are
-//! never stored. Calls block on the disk; async callers must step aside.
+//! never stored. Calls block on the disk; async callers must step aside. Only one process at a time
+//! has a vault open; the journal's lock sees to that.
 
+mod backup;
 mod cipher;
 mod key;
+mod keyring;
+mod record;
+mod rotate;
 
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use self::cipher::{Cipher, Purpose};
-pub use self::key::{KeySource, VaultKey};
+pub use self::backup::{BackupError, Imported};
+use self::cipher::{Cipher, Purpose, Ring};
+pub use self::key::KeySource;
+use self::key::VaultKey;
+pub use self::keyring::Keyring;
+pub(crate) use self::record::{RecordId, RecordKind, RecordName};
 
-/// The format that this version writes, and the newest that it reads.
-const FORMAT: u32 = 1;
+/// The format that this version writes and reads.
+const FORMAT: u32 = 2;
 const HEADER: &str = "vault.json";
-const CHECK: &[u8] = b"this is the right key";
+const RESTORE: &str =
+    "restore the folder from a backup, or move it away and sign all accounts in again";
 
 /// An open vault; clones are the same vault.
 #[derive(Clone)]
@@ -35,7 +45,9 @@ pub struct Vault(Arc<Inner>);
 
 struct Inner {
     folder: PathBuf,
-    cipher: Cipher,
+    ring: RwLock<Arc<Ring>>,
+    /// Read by whoever writes a record, written by a rotation while it writes one again.
+    writing: RwLock<()>,
 }
 
 /// Why the vault cannot be used.
@@ -59,6 +71,11 @@ pub enum VaultError {
         /// Its format.
         found: u32,
     },
+    /// The vault was written by a version before the first release.
+    #[error(
+        "{0} was written by a version of Docket before its first release; move the folder away and sign all accounts in again"
+    )]
+    Older(String),
     /// A file is not what was written.
     #[error("{path} is damaged: {problem}; {remedy}")]
     Damaged {
@@ -85,101 +102,51 @@ impl VaultError {
     }
 }
 
-/// What a record is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RecordKind {
-    /// A connection's client secret.
-    ClientSecret,
-    /// An account's refresh token and who it is.
-    SignIn,
-}
-
-impl RecordKind {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::ClientSecret => "client-secret",
-            Self::SignIn => "sign-in",
-        }
-    }
-
-    const fn remedy(self) -> &'static str {
-        match self {
-            Self::ClientSecret => "enter the connection's client secret again",
-            Self::SignIn => "sign the account in again",
-        }
-    }
-}
-
-/// Which record.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RecordId<'a> {
-    /// The connection's name.
-    pub(crate) connection: &'a str,
-    /// The account, in the spelling of the connection; empty for what belongs to the connection.
-    pub(crate) account: &'a str,
-    /// What it is.
-    pub(crate) kind: RecordKind,
-}
-
-impl<'a> RecordId<'a> {
-    fn identity(&self) -> [&'a str; 3] {
-        [self.connection, self.account, self.kind.name()]
-    }
-}
-
+/// A file of the vault: the header, or a record.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct File {
     format: u32,
+    /// Which record it is, encrypted; the header has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    cipher: Option<String>,
+    id: Option<String>,
+    /// In the header: whether records may still be encrypted with an older key of the ring.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    renewing: bool,
     /// Nonce and ciphertext.
     text: String,
 }
 
 impl Vault {
-    /// Opens the vault in `folder`, and makes it where there is none.
+    /// Opens the vault in `folder`, and makes it where there is none. A rotation that was interrupted
+    /// is brought to its end.
     ///
     /// # Errors
     /// [`VaultError`]: a key that is missing, is none, or is another vault's; a newer vault; a damaged
     /// header; the disk's.
-    pub fn open(folder: &Path, key: &KeySource) -> Result<Self, VaultError> {
+    pub fn open(folder: &Path, source: &KeySource) -> Result<Self, VaultError> {
         create_folder(folder).map_err(|error| VaultError::io(folder, &error))?;
         let path = folder.join(HEADER);
-        let header = read(
-            &path,
-            "restore the folder from a backup, or move it away and sign all accounts in again",
-        )?;
-        let key = VaultKey::load(key, header.is_none())?;
-        let cipher = Cipher::new(&key);
-        match header {
-            Some(header) => {
-                if cipher
-                    .decrypt(Purpose::Check, &[], &header.text)
-                    .is_none_or(|text| *text != CHECK)
-                {
-                    return Err(VaultError::WrongKey(folder.display().to_string()));
-                }
-            }
+        let header = read(&path, RESTORE)?;
+        let is_renewing = header.as_ref().is_some_and(|header| header.renewing);
+        let ring = match header {
+            Some(header) => unlock(folder, source, &header)?,
             None => {
-                let text = cipher
-                    .encrypt(Purpose::Check, &[], CHECK)
-                    .map_err(VaultError::Io)?;
-                let cipher = Some("xchacha20-poly1305".to_owned());
-                write(
-                    &path,
-                    &File {
-                        format: FORMAT,
-                        cipher,
-                        text,
-                    },
-                )?;
+                let key = VaultKey::load(source, true)?;
+                let ring = Ring::generate()?;
+                write_header(folder, &key, &ring, false)?;
+                ring
             }
-        }
-        Ok(Self(Arc::new(Inner {
+        };
+        let vault = Self(Arc::new(Inner {
             folder: folder.to_owned(),
-            cipher,
-        })))
+            ring: RwLock::new(Arc::new(ring)),
+            writing: RwLock::new(()),
+        }));
+        if is_renewing {
+            vault.renew_records()?;
+        }
+        Ok(vault)
     }
 
     /// Encrypts a secret for a place outside of the vault, such as the journal. It can be opened only
@@ -188,20 +155,18 @@ impl Vault {
     /// # Errors
     /// When the system has no random bytes.
     pub fn seal(&self, context: &str, secret: &str) -> Result<String, VaultError> {
-        self.0
-            .cipher
+        self.ring()
             .encrypt(Purpose::Url, &[context], secret.as_bytes())
             .map_err(VaultError::Io)
     }
 
-    /// Decrypts what [`Vault::seal`] gave.
+    /// Decrypts what [`Vault::seal`] gave, also before the vault's key was rotated.
     ///
     /// # Errors
     /// [`VaultError::NotSealedHere`].
     pub fn open_sealed(&self, context: &str, sealed: &str) -> Result<SecretString, VaultError> {
         let plain = self
-            .0
-            .cipher
+            .ring()
             .decrypt(Purpose::Url, &[context], sealed)
             .ok_or(VaultError::NotSealedHere)?;
         let text = std::str::from_utf8(&plain).map_err(|_| VaultError::NotSealedHere)?;
@@ -210,14 +175,12 @@ impl Vault {
 
     /// A record's text.
     pub(crate) fn get(&self, id: RecordId<'_>) -> Result<Option<SecretString>, VaultError> {
-        let path = self.path(id);
+        let ring = self.ring();
+        let path = self.path(&ring, id);
         let Some(file) = read(&path, id.kind.remedy())? else {
             return Ok(None);
         };
-        let plain = self
-            .0
-            .cipher
-            .decrypt(Purpose::Record, &id.identity(), &file.text);
+        let plain = ring.decrypt(Purpose::Record, &id.identity(), &file.text);
         plain
             .as_ref()
             .and_then(|plain| std::str::from_utf8(plain).ok())
@@ -231,26 +194,73 @@ impl Vault {
 
     /// Stores a record in the place of the one before; durable when it returns.
     pub(crate) fn put(&self, id: RecordId<'_>, text: &SecretString) -> Result<(), VaultError> {
-        let plain = text.expose_secret().as_bytes();
-        let text = self
+        let _no_rotation = self
             .0
-            .cipher
-            .encrypt(Purpose::Record, &id.identity(), plain)
-            .map_err(VaultError::Io)?;
-        write(
-            &self.path(id),
-            &File {
-                format: FORMAT,
-                cipher: None,
-                text,
-            },
-        )
+            .writing
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.write_record(&self.ring(), id, text.expose_secret().as_bytes())
     }
 
-    fn path(&self, id: RecordId<'_>) -> PathBuf {
+    /// The records that there are, in no order. Files that cannot be read are left out: whoever asks
+    /// for their record is told.
+    pub(crate) fn list(&self) -> Result<Vec<RecordName>, VaultError> {
+        let ring = self.ring();
+        Ok(self
+            .files()?
+            .into_iter()
+            .filter_map(|path| {
+                let file = read(&path, RESTORE).ok().flatten()?;
+                self.name_in(&ring, &path, &file)
+            })
+            .collect())
+    }
+
+    /// Which record a file holds.
+    fn name_in(&self, ring: &Ring, path: &Path, file: &File) -> Option<RecordName> {
+        let stem = path.file_stem()?.to_str()?;
+        let plain = ring.decrypt(Purpose::Identity, &[stem], file.id.as_deref()?)?;
+        serde_json::from_slice(&plain).ok()
+    }
+
+    fn write_record(&self, ring: &Ring, id: RecordId<'_>, plain: &[u8]) -> Result<(), VaultError> {
+        let path = self.path(ring, id);
+        let stem = ring.name(&id.identity());
+        let name = serde_json::to_vec(&RecordName::from(id))
+            .map_err(|error| VaultError::Io(error.to_string()))?;
+        let encrypt = |purpose, identity: &[&str], plain: &[u8]| {
+            ring.encrypt(purpose, identity, plain)
+                .map_err(VaultError::Io)
+        };
+        let file = File {
+            format: FORMAT,
+            id: Some(encrypt(Purpose::Identity, &[&stem], &name)?),
+            renewing: false,
+            text: encrypt(Purpose::Record, &id.identity(), plain)?,
+        };
+        write(&path, &file)
+    }
+
+    /// The files of all records.
+    fn files(&self) -> Result<Vec<PathBuf>, VaultError> {
+        let folder = &self.0.folder;
+        let entries = fs::read_dir(folder).map_err(|error| VaultError::io(folder, &error))?;
+        Ok(entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+            .filter(|path| !path.ends_with(HEADER))
+            .collect())
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        let ring = self.0.ring.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&ring)
+    }
+
+    fn path(&self, ring: &Ring, id: RecordId<'_>) -> PathBuf {
         self.0
             .folder
-            .join(self.0.cipher.name(&id.identity()))
+            .join(ring.name(&id.identity()))
             .with_extension("json")
     }
 }
@@ -261,6 +271,44 @@ impl fmt::Debug for Vault {
             .field("folder", &self.0.folder)
             .finish_non_exhaustive()
     }
+}
+
+/// Opens the ring with the operator's key, or with the one that an interrupted rotation made.
+fn unlock(folder: &Path, source: &KeySource, header: &File) -> Result<Ring, VaultError> {
+    let open = |key: &VaultKey| {
+        let plain = Cipher::new(key).decrypt(Purpose::Ring, &[], &header.text)?;
+        Ring::from_bytes(&plain)
+    };
+    let current = VaultKey::load(source, false);
+    if let Some(ring) = current.as_ref().ok().and_then(open) {
+        return Ok(ring);
+    }
+    if let Some(next) = VaultKey::load_next(source)?
+        && let Some(ring) = open(&next)
+    {
+        next.promote_next(source)?;
+        return Ok(ring);
+    }
+    current?;
+    Err(VaultError::WrongKey(folder.display().to_string()))
+}
+
+fn write_header(
+    folder: &Path,
+    key: &VaultKey,
+    ring: &Ring,
+    renewing: bool,
+) -> Result<(), VaultError> {
+    let text = Cipher::new(key)
+        .encrypt(Purpose::Ring, &[], &ring.to_bytes())
+        .map_err(VaultError::Io)?;
+    let file = File {
+        format: FORMAT,
+        id: None,
+        renewing,
+        text,
+    };
+    write(&folder.join(HEADER), &file)
 }
 
 fn read(path: &Path, remedy: &str) -> Result<Option<File>, VaultError> {
@@ -289,6 +337,9 @@ fn read(path: &Path, remedy: &str) -> Result<Option<File>, VaultError> {
             path: path.display().to_string(),
             found: format,
         });
+    }
+    if format < FORMAT {
+        return Err(VaultError::Older(path.display().to_string()));
     }
     serde_json::from_str(&text).map(Some).map_err(damaged)
 }
@@ -333,163 +384,4 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ID: RecordId<'static> = RecordId {
-        connection: "contracts",
-        account: "svc@contoso.example",
-        kind: RecordKind::SignIn,
-    };
-
-    fn key(folder: &Path) -> KeySource {
-        KeySource::File(folder.join("vault.key"))
-    }
-
-    fn open(folder: &Path) -> Result<Vault, VaultError> {
-        Vault::open(&folder.join("vault"), &key(folder))
-    }
-
-    fn record(folder: &Path) -> PathBuf {
-        fs::read_dir(folder.join("vault"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .find(|path| !path.ends_with(HEADER))
-            .unwrap()
-    }
-
-    #[test]
-    fn records_survive_and_show_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = open(folder.path()).unwrap();
-        assert!(vault.get(ID).unwrap().is_none());
-        for text in ["first", "canary-secret"] {
-            vault.put(ID, &text.into()).unwrap();
-        }
-        drop(vault);
-        let vault = open(folder.path()).unwrap();
-        assert_eq!(
-            vault.get(ID).unwrap().unwrap().expose_secret(),
-            "canary-secret"
-        );
-        let other = RecordId {
-            kind: RecordKind::ClientSecret,
-            ..ID
-        };
-        assert!(vault.get(other).unwrap().is_none());
-        assert!(!format!("{vault:?}").contains("canary"));
-        let files: Vec<_> = fs::read_dir(folder.path().join("vault")).unwrap().collect();
-        assert_eq!(files.len(), 2, "one header and one record, no leftovers");
-        for file in files {
-            let path = file.unwrap().path();
-            let text = format!("{} {}", path.display(), fs::read_to_string(&path).unwrap());
-            for secret in ["canary", "contracts", "svc@contoso"] {
-                assert!(!text.contains(secret), "{text}");
-            }
-        }
-    }
-
-    #[test]
-    fn another_key_is_told_from_damage() {
-        let folder = tempfile::tempdir().unwrap();
-        open(folder.path()).unwrap().put(ID, &"x".into()).unwrap();
-        fs::remove_file(folder.path().join("vault.key")).unwrap();
-        let missing = open(folder.path()).unwrap_err();
-        assert!(matches!(missing, VaultError::BadKey(_)), "{missing}");
-        assert!(
-            !folder.path().join("vault.key").exists(),
-            "no new key for an old vault"
-        );
-        let other = KeySource::Given("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".into());
-        let wrong = Vault::open(&folder.path().join("vault"), &other).unwrap_err();
-        assert!(matches!(wrong, VaultError::WrongKey(_)), "{wrong}");
-        assert!(wrong.to_string().contains("DOCKET_VAULT_KEY"), "{wrong}");
-    }
-
-    #[test]
-    fn newer_and_damaged_files_are_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = open(folder.path()).unwrap();
-        vault.put(ID, &"x".into()).unwrap();
-        let path = record(folder.path());
-        let whole = fs::read_to_string(&path).unwrap();
-        let newer = r#"{"format": 2, "something": "else"}"#;
-        for (text, part) in [
-            (newer, "newer version"),
-            ("", "empty"),
-            ("{", "damaged"),
-            (&whole[..whole.len() / 2], "damaged"),
-            (
-                &whole.replace("\"text\":\"", "\"text\":\"A"),
-                "not what was written",
-            ),
-            ("{\"format\":1,\"text\":\"\"}", "not what was written"),
-        ] {
-            fs::write(&path, text).unwrap();
-            let error = vault.get(ID).unwrap_err().to_string();
-            assert!(error.contains(part), "{text}: {error}");
-            assert!(
-                part == "newer version" || error.contains("sign the account in again"),
-                "{error}"
-            );
-        }
-        fs::write(&path, &whole).unwrap();
-        assert!(vault.get(ID).unwrap().is_some());
-
-        let header = folder.path().join("vault").join(HEADER);
-        for (text, part) in [(newer, "newer version"), ("", "empty"), ("[]", "damaged")] {
-            fs::write(&header, text).unwrap();
-            let error = open(folder.path()).unwrap_err().to_string();
-            assert!(error.contains(part), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_record_is_no_other_records() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = open(folder.path()).unwrap();
-        vault.put(ID, &"x".into()).unwrap();
-        let other = RecordId {
-            account: "anna@contoso.example",
-            ..ID
-        };
-        fs::copy(vault.path(ID), vault.path(other)).unwrap();
-        let error = vault.get(other).unwrap_err();
-        assert!(matches!(error, VaultError::Damaged { .. }), "{error}");
-    }
-
-    #[test]
-    fn sealed_urls_open_in_their_place_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = open(folder.path()).unwrap();
-        let sealed = vault
-            .seal("run/step/1", "https://outlook.test/?authtoken=canary")
-            .unwrap();
-        assert!(!sealed.contains("canary"));
-        let opened = vault.open_sealed("run/step/1", &sealed).unwrap();
-        assert_eq!(
-            opened.expose_secret(),
-            "https://outlook.test/?authtoken=canary"
-        );
-        for (context, sealed) in [
-            ("run/step/2", sealed.as_str()),
-            ("run/step/1", &sealed[2..]),
-            ("run/step/1", ""),
-        ] {
-            let error = vault.open_sealed(context, sealed).unwrap_err();
-            assert_eq!(error, VaultError::NotSealedHere);
-        }
-    }
-
-    #[test]
-    fn the_disks_own_errors_name_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        fs::write(&path, "").unwrap();
-        let error = Vault::open(&path.join("vault"), &key(folder.path())).unwrap_err();
-        assert!(
-            matches!(&error, VaultError::Io(text) if text.contains("file")),
-            "{error}"
-        );
-    }
-}
+mod tests;

@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 mod accounts;
+mod devices;
 mod dialling;
 mod exchanges;
+mod kinds;
 mod pacing;
+mod providers;
 mod redirects;
 mod secrets;
 mod sign_in;
 mod support;
+mod upkeep;
 mod wire;

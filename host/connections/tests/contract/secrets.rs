@@ -68,7 +68,7 @@ async fn no_secret_is_printed() {
         .push(state.client_secret(DEMO_CLIENT_ID).unwrap());
 
     let begun = connections
-        .begin_sign_in(NAME, REDIRECT, &scopes())
+        .begin_sign_in(NAME, None, Some(REDIRECT), &scopes())
         .unwrap();
     let query = choose(&office.tenant, &begun.authorize_url, ACCOUNT).await;
     let code = url::form_urlencoded::parse(query.as_bytes())
@@ -181,7 +181,7 @@ fn every_problem_of_every_connection_is_told() {
     let bad = ConnectionSpec {
         tenant: "common".to_owned(),
         client_id: String::new(),
-        account: "a b".to_owned(),
+        account: Some("a b".to_owned()),
         authority: "http://login.test".to_owned(),
         allow_addresses: vec!["localhost".to_owned()],
         ca_file: Some(folder.path().join("vault.key")),

@@ -58,10 +58,7 @@ impl Resolve for Names {
 /// A connection whose endpoints are on loopback.
 pub(crate) fn spec(endpoints: &[(&str, &str)]) -> ConnectionSpec {
     ConnectionSpec {
-        kind: ConnectionKind::ServiceAccount,
-        tenant: "contoso.example".to_owned(),
-        client_id: DEMO_CLIENT_ID.to_owned(),
-        account: ACCOUNT.to_owned(),
+        account: Some(ACCOUNT.to_owned()),
         authority: "https://login.invalid".to_owned(),
         endpoints: endpoints
             .iter()
@@ -69,7 +66,11 @@ pub(crate) fn spec(endpoints: &[(&str, &str)]) -> ConnectionSpec {
             .collect(),
         mailboxes: Some(vec![ACCOUNT.to_owned(), MAILBOX.to_owned()]),
         allow_addresses: vec!["127.0.0.0/8".to_owned()],
-        ca_file: None,
+        ..ConnectionSpec::new(
+            ConnectionKind::ServiceAccount,
+            "contoso.example".to_owned(),
+            DEMO_CLIENT_ID.to_owned(),
+        )
     }
 }
 
@@ -174,7 +175,7 @@ impl Office {
         let secret = tenant.state().client_secret(DEMO_CLIENT_ID).unwrap();
         project
             .connections
-            .set_client_secret(NAME, &secret.into())
+            .set_client_secret(NAME, &secret.into(), None)
             .unwrap();
         Self {
             tenant,
@@ -212,7 +213,7 @@ impl Office {
     pub(crate) async fn sign_in_as(&self, user: &str) -> Result<SignedIn, FinishError> {
         let connections = &self.project.connections;
         let begun = connections
-            .begin_sign_in(NAME, REDIRECT, &scopes())
+            .begin_sign_in(NAME, None, Some(REDIRECT), &scopes())
             .unwrap();
         let query = choose(&self.tenant, &begun.authorize_url, user).await;
         connections

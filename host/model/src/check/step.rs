@@ -11,7 +11,9 @@ use super::types::Type;
 use crate::diagnostic::suggestion;
 use crate::workflow::{Step, Workflow};
 use crate::yaml::Name;
-use crate::{ActionKind, ActionSpec, BUILT_IN, Catalog, Diagnostic, OnSignInNeeded, built_in};
+use crate::{
+    ActionKind, ActionSpec, BUILT_IN, Catalog, ConnectionKind, Diagnostic, OnSignInNeeded, built_in,
+};
 
 /// What the catalog has of a step.
 #[derive(Clone, Copy)]
@@ -104,21 +106,7 @@ impl Checker<'_> {
             return None;
         };
         if let Some(kind) = catalog.connections.get(&name.text) {
-            if let Some(act_as) = &step.act_as
-                && kind.as_str() != "per-user"
-            {
-                let message = format!(
-                    "`as` needs a connection of the kind per-user; `{}` is {}",
-                    name.text,
-                    kind.as_str()
-                );
-                let at = Name {
-                    text: String::new(),
-                    span: act_as.span,
-                };
-                let help = "remove `as`: the step acts as the connection's account".to_owned();
-                self.report("workflow/as", &at, message, Some(help));
-            }
+            self.acting_user(step, name, *kind);
         } else if step.connection.is_some() {
             // The ones that the workflow shares are reported once, where they stand.
             self.unknown_connection(name, catalog);
@@ -149,6 +137,36 @@ impl Checker<'_> {
             self.report("workflow/fallback", &at, message, Some(help.to_owned()));
         }
         fallback
+    }
+
+    /// `as` goes with a connection of the kind per-user, and with no other.
+    fn acting_user(&mut self, step: &Step<'_>, connection: &Name, kind: ConnectionKind) {
+        let is_per_user = kind == ConnectionKind::PerUser;
+        let (span, message, help) = match &step.act_as {
+            Some(act_as) if !is_per_user => (
+                act_as.span,
+                format!(
+                    "`as` needs a connection of the kind per-user; `{}` is {}",
+                    connection.text,
+                    kind.as_str()
+                ),
+                "remove `as`: the step acts as the connection's account",
+            ),
+            None if is_per_user => (
+                step.span,
+                format!(
+                    "`{}` is a connection of the kind per-user, and the step names no user",
+                    connection.text
+                ),
+                "add `as` with the user's name, such as `as: anna@example.com`",
+            ),
+            _ => return,
+        };
+        let at = Name {
+            text: String::new(),
+            span,
+        };
+        self.report("workflow/as", &at, message, Some(help.to_owned()));
     }
 
     /// Checks the workflow's own `connections`.

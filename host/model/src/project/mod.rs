@@ -121,12 +121,14 @@ fn read(reader: &mut Reader<'_>, root: &Node) -> Project {
     let fields = reader.fields(root, "docket.yaml", &["connections", "plugins"], &[]);
     let mut project = Project::default();
     if let Some(node) = fields.get("connections") {
-        for Entry { key, value } in reader.entries(node, "`connections`") {
+        let entries = reader.entries(node, "`connections`");
+        for Entry { key, value } in entries {
             check_name(reader, key, "a connection");
             if let Some(spec) = connection::read(reader, key, value) {
                 project.connections.insert(key.text.clone(), spec);
             }
         }
+        connection::fallbacks(reader, entries, &project);
     }
     if let Some(node) = fields.get("plugins") {
         for Entry { key, value } in reader.entries(node, "`plugins`") {

@@ -1,0 +1,214 @@
+//! Another key for the vault, in steps of which each leaves the vault openable.
+//!
+//! The new key is made beside the old one; the header is replaced, as a whole, by one that the new key
+//! opens; the new key takes the old one's place; the records are encrypted again, one by one. Until the
+//! header is replaced the old key opens everything, and from then on the new one does. What was cut
+//! off after that, [`Vault::open`](super::Vault::open) brings to its end.
+
+use std::sync::{Arc, PoisonError};
+
+use super::cipher::{Purpose, Ring};
+use super::key::VaultKey;
+use super::{KeySource, RESTORE, Vault, VaultError, read, write_header};
+
+impl Vault {
+    /// Encrypts the vault with another key.
+    ///
+    /// [`KeySource::Given`] is the new key itself; from then on the vault opens with that one.
+    /// [`KeySource::File`] and [`KeySource::Keyring`] get a new key in the place of the one that they
+    /// hold, and may also be another place than before. Nobody else may have the vault open.
+    ///
+    /// # Errors
+    /// [`VaultError`]. The vault can be opened all the same, with the old key or with the new one.
+    pub fn rotate(&self, to: &KeySource) -> Result<(), VaultError> {
+        let key = VaultKey::make_next(to)?;
+        let ring = self.ring().renewed()?;
+        self.adopt_ring(&key, ring)?;
+        key.promote_next(to)?;
+        self.renew_records()?;
+        write_header(&self.0.folder, &key, &self.ring(), false)
+    }
+
+    /// Puts a renewed ring into the header and into use.
+    pub(super) fn adopt_ring(&self, key: &VaultKey, ring: Ring) -> Result<(), VaultError> {
+        // Whoever writes a record meanwhile has either ring, and the header opens both.
+        let mut current = self.0.ring.write().unwrap_or_else(PoisonError::into_inner);
+        write_header(&self.0.folder, key, &ring, true)?;
+        *current = Arc::new(ring);
+        Ok(())
+    }
+
+    /// Encrypts every record with the ring's newest key. Damaged ones stay as they are.
+    pub(super) fn renew_records(&self) -> Result<(), VaultError> {
+        let ring = self.ring();
+        for path in self.files()? {
+            let _nobody_writes = self
+                .0
+                .writing
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            let Ok(Some(file)) = read(&path, RESTORE) else {
+                continue;
+            };
+            let Some(name) = self.name_in(&ring, &path, &file) else {
+                continue;
+            };
+            let id = name.id();
+            if let Some(plain) = ring.decrypt(Purpose::Record, &id.identity(), &file.text) {
+                self.write_record(&ring, id, &plain)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+    use crate::vault::{HEADER, RecordId, RecordKind};
+
+    fn id(account: &str) -> RecordId<'_> {
+        RecordId {
+            connection: "contracts",
+            account,
+            kind: RecordKind::SignIn,
+        }
+    }
+
+    fn source(folder: &Path) -> KeySource {
+        KeySource::File(folder.join("vault.key"))
+    }
+
+    fn filled(folder: &Path) -> Vault {
+        let vault = Vault::open(&folder.join("vault"), &source(folder)).unwrap();
+        for account in ["anna", "ben"] {
+            vault.put(id(account), &account.into()).unwrap();
+        }
+        vault
+    }
+
+    #[track_caller]
+    fn opens(folder: &Path, source: &KeySource) {
+        let vault = Vault::open(&folder.join("vault"), source).unwrap();
+        for account in ["anna", "ben"] {
+            let text = vault.get(id(account)).unwrap().unwrap();
+            assert_eq!(text.expose_secret(), account);
+        }
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            let target = to.join(path.file_name().unwrap());
+            match path.is_dir() {
+                true => copy(&path, &target),
+                false => drop(fs::copy(&path, &target).unwrap()),
+            }
+        }
+    }
+
+    /// The folder after each step, opened as a restarted process would.
+    #[test]
+    fn old_or_new_key_opens_everything_whenever_it_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path();
+        let vault = filled(here);
+        let mut taken = Vec::new();
+        let mut snapshot = |what: &'static str| {
+            let to = tempfile::tempdir().unwrap();
+            copy(here, to.path());
+            taken.push((what, to));
+        };
+        let to = source(here);
+        let key = VaultKey::make_next(&to).unwrap();
+        snapshot("the new key is made");
+        vault
+            .adopt_ring(&key, vault.ring().renewed().unwrap())
+            .unwrap();
+        snapshot("the header is replaced");
+        key.promote_next(&to).unwrap();
+        snapshot("the new key is in its place");
+        // One record of two.
+        let name = vault.list().unwrap().remove(0);
+        let text = vault.get(name.id()).unwrap().unwrap();
+        vault.put(name.id(), &text).unwrap();
+        snapshot("one record is encrypted again");
+        vault.renew_records().unwrap();
+        snapshot("all records are");
+        for (what, at) in &taken {
+            for _ in 0..2 {
+                opens(at.path(), &source(at.path()));
+            }
+            let is_left = at.path().join("vault.key.next").exists();
+            assert_eq!(is_left, *what == "the new key is made", "{what}");
+            // And it can be rotated from there.
+            let vault = Vault::open(&at.path().join("vault"), &source(at.path())).unwrap();
+            vault.rotate(&source(at.path())).unwrap();
+            opens(at.path(), &source(at.path()));
+            assert!(!at.path().join("vault.key.next").exists(), "{what}");
+        }
+    }
+
+    #[test]
+    fn the_old_key_opens_nothing_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = filled(folder.path());
+        let sealed = vault.seal("run/1", "https://outlook.test/").unwrap();
+        let old_key = fs::read_to_string(folder.path().join("vault.key")).unwrap();
+        let header = folder.path().join("vault").join(HEADER);
+        let old_header = fs::read(&header).unwrap();
+        vault.rotate(&source(folder.path())).unwrap();
+        opens(folder.path(), &source(folder.path()));
+        let old = KeySource::Given(old_key.into());
+        let error = Vault::open(&folder.path().join("vault"), &old).unwrap_err();
+        assert!(matches!(error, VaultError::WrongKey(_)), "{error}");
+        // Not even with a copy of the old header: the records have another key.
+        let vault = Vault::open(&folder.path().join("vault"), &source(folder.path())).unwrap();
+        assert!(
+            vault.open_sealed("run/1", &sealed).is_ok(),
+            "journals stay readable"
+        );
+        let new_header = fs::read(&header).unwrap();
+        fs::write(&header, old_header).unwrap();
+        let stale = Vault::open(&folder.path().join("vault"), &old).unwrap();
+        assert!(stale.get(id("anna")).is_err());
+        fs::write(&header, new_header).unwrap();
+        opens(folder.path(), &source(folder.path()));
+    }
+
+    #[test]
+    fn from_a_file_to_a_given_key_and_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = filled(folder.path());
+        let given = || KeySource::Given("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=".into());
+        vault.rotate(&given()).unwrap();
+        opens(folder.path(), &given());
+        assert!(Vault::open(&folder.path().join("vault"), &source(folder.path())).is_err());
+        let elsewhere = KeySource::File(folder.path().join("other.key"));
+        vault.rotate(&elsewhere).unwrap();
+        opens(folder.path(), &elsewhere);
+        let bad = KeySource::Given("canary".into());
+        let error = vault.rotate(&bad).unwrap_err().to_string();
+        assert!(!error.contains("canary"), "{error}");
+        opens(folder.path(), &elsewhere);
+    }
+
+    #[test]
+    fn a_damaged_record_does_not_stop_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = filled(folder.path());
+        let path = vault.path(&vault.ring(), id("anna"));
+        fs::write(&path, "{").unwrap();
+        vault.rotate(&source(folder.path())).unwrap();
+        let vault = Vault::open(&folder.path().join("vault"), &source(folder.path())).unwrap();
+        assert!(vault.get(id("anna")).is_err());
+        assert!(vault.get(id("ben")).unwrap().is_some());
+        assert_eq!(vault.list().unwrap().len(), 1);
+    }
+}
