@@ -60,7 +60,10 @@ pub(crate) fn check(files: &[File]) -> Result<(), Failure> {
         if size > LARGEST {
             return Err(invalid(
                 "AttachmentTooLarge",
-                format!("{} has {size} bytes; a mail takes files of up to 150 MB", file.name),
+                format!(
+                    "{} has {size} bytes; a mail takes files of up to 150 MB",
+                    file.name
+                ),
                 "send a link to the document instead",
             ));
         }

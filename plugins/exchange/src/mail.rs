@@ -113,7 +113,10 @@ impl Mail {
         };
         Ok(Self {
             create,
-            body: ("application/json", vec![Part::Bytes(body.to_string().into())]),
+            body: (
+                "application/json",
+                vec![Part::Bytes(body.to_string().into())],
+            ),
             needs_stamp: original.is_some(),
             mime_id: None,
             files: files(mailbox.call(), input, taken)?,

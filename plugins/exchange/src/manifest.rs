@@ -67,8 +67,7 @@ fn sent_output(message: &str) -> String {
 fn send() -> Action {
     let own = r#""sent-items": {"enum": ["from-mailbox", "account", "none"], "default": "from-mailbox", "description": "Whose Sent Items get the copy: those of the mailbox in `from`, those of the account that sends, or nobody's (only with `delivery: fast`)."},
 "delivery": {"enum": ["once", "fast"], "default": "once", "description": "`once`: one mail, whatever breaks. `fast`: one request; after a break the mail may go out twice."}"#;
-    let message =
-        r##"{"oneOf": [{"$ref": "#/$defs/message"}, {"type": "null"}], "description": "The sent copy; null with `delivery: fast`."}"##;
+    let message = r##"{"oneOf": [{"$ref": "#/$defs/message"}, {"type": "null"}], "description": "The sent copy; null with `delivery: fast`."}"##;
     composing(Action::new("send", "Sends a mail, effectively once."))
         .request("POST", SEND, "To send the draft.")
         .request("POST", SEND_MAIL, "To send a mail in one request, with `delivery: fast`.")
@@ -156,7 +155,11 @@ fn send_draft() -> Action {
         )
         .request("GET", MESSAGE, "To see what became of the draft.")
         .request("GET", MESSAGES, "To find the message again after a break.")
-        .request("PATCH", MESSAGE, "To mark the draft, so that it can be found again.")
+        .request(
+            "PATCH",
+            MESSAGE,
+            "To mark the draft, so that it can be found again.",
+        )
         .request("POST", SEND, "To send the draft.")
         .request("GET", FOLDER, "To say which folder the sent copy is in."),
         "To mark the draft and to find it again.",
@@ -272,7 +275,11 @@ fn composing(action: Action) -> Action {
             .request("POST", REPLY, "To create a reply.")
             .request("POST", REPLY_ALL, "To create a reply to everybody.")
             .request("POST", FORWARD, "To create a forwarded mail.")
-            .request("PATCH", MESSAGE, "To mark a reply's draft, so that it can be found again.")
+            .request(
+                "PATCH",
+                MESSAGE,
+                "To mark a reply's draft, so that it can be found again.",
+            )
             .request("GET", MESSAGES, "To find the message again after a break.")
             .request("GET", MESSAGE, "To see what became of the message."),
         "To create the draft and to find it again.",
@@ -298,7 +305,11 @@ fn placing(action: Action, why: &'static str) -> Action {
             .request("GET", MESSAGE, "To see which folder the message is in.")
             .request("GET", FOLDER, "To find the folder.")
             .request("GET", FOLDERS, "To find the folder by its path.")
-            .request("POST", FOLDERS, "To create the folder, when the step asks for it."),
+            .request(
+                "POST",
+                FOLDERS,
+                "To create the folder, when the step asks for it.",
+            ),
         why,
     )
 }

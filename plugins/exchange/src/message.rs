@@ -82,10 +82,7 @@ impl Message {
     }
 
     /// A message of that Internet message id, one that was submitted rather than a draft.
-    pub(crate) fn by_internet_id(
-        mailbox: &Mailbox<'_>,
-        id: &str,
-    ) -> Result<Option<Self>, Failure> {
+    pub(crate) fn by_internet_id(mailbox: &Mailbox<'_>, id: &str) -> Result<Option<Self>, Failure> {
         let filter = format!("internetMessageId eq {}", odata_text(id));
         let copies = mailbox.find(&filter, SELECT)?;
         let copies: Result<Vec<Self>, Failure> = copies.iter().map(Self::read).collect();

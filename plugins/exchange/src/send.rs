@@ -40,11 +40,7 @@ pub(crate) fn run(call: &Call) -> Result<Output, Failure> {
 }
 
 /// The mailbox that the mail is created in, and whose Sent Items it ends in.
-fn holder<'c>(
-    call: &'c Call,
-    input: &Input,
-    sender: &Mailbox<'c>,
-) -> Result<Mailbox<'c>, Failure> {
+fn holder<'c>(call: &'c Call, input: &Input, sender: &Mailbox<'c>) -> Result<Mailbox<'c>, Failure> {
     let is_accounts = input.sent_items == SentItems::Account;
     if let Some((original, _)) = input.original()? {
         let holder = Mailbox::new(call, &original.mailbox)?;
@@ -124,7 +120,10 @@ fn fast(mailbox: &Mailbox<'_>, input: &Input, from: &str) -> Result<Output, Fail
     if size >= attach::SESSION_FROM || mail.files.len() > MOST_FAST_FILES {
         return Err(invalid(
             "TooMuchForFast",
-            format!("{} files of {size} bytes do not fit into one request", mail.files.len()),
+            format!(
+                "{} files of {size} bytes do not fit into one request",
+                mail.files.len()
+            ),
             "a fast mail takes 30 files of less than 3 MB in all; leave `delivery: fast` out",
         ));
     }

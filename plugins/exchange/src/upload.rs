@@ -36,7 +36,10 @@ pub(crate) fn run(mailbox: &Mailbox<'_>, draft: &str, file: &File) -> Result<End
     }
     Err(Failure::Unavailable(Problem::new(
         "UploadInterrupted",
-        format!("the upload of {} broke off {SESSIONS} times: {why}", file.name),
+        format!(
+            "the upload of {} broke off {SESSIONS} times: {why}",
+            file.name
+        ),
     )))
 }
 
@@ -55,7 +58,10 @@ fn begin(mailbox: &Mailbox<'_>, draft: &str, file: &File) -> Result<String, Fail
     }
     let doing = format!("beginning the upload of {}", file.name);
     let answer = mailbox
-        .request("POST", &format!("{}/attachments/createUploadSession", path(draft)))
+        .request(
+            "POST",
+            &format!("{}/attachments/createUploadSession", path(draft)),
+        )
         .repeatable()
         .seal("/uploadUrl")
         .json(&json!({"AttachmentItem": item}))
@@ -100,7 +106,10 @@ fn upload(mailbox: &Mailbox<'_>, url: &str, file: &File) -> Result<Ended<()>, Fa
             .request("PUT", url)
             .repeatable()
             .header("content-type", "application/octet-stream")
-            .header("content-range", &format!("bytes {offset}-{}/{size}", end - 1))
+            .header(
+                "content-range",
+                &format!("bytes {offset}-{}/{size}", end - 1),
+            )
             .parts(vec![Part::Range(file.document.clone(), offset, length)])
             .send();
         tries += 1;
@@ -134,7 +143,9 @@ fn upload(mailbox: &Mailbox<'_>, url: &str, file: &File) -> Result<Ended<()>, Fa
             }
         };
         if next > size {
-            return Ok(Ended::Lost(format!("the server wants byte {next} of {size}")));
+            return Ok(Ended::Lost(format!(
+                "the server wants byte {next} of {size}"
+            )));
         }
         if next > offset {
             tries = 0;

@@ -61,7 +61,11 @@ fn mail(change: &Value) -> Value {
 fn one_mail(output: &Value, mailbox: &Mailbox, case: &str, files: &[&str]) {
     assert_eq!(mailbox.received.len(), 1, "{case}: {:?}", mailbox.received);
     let sent = &mailbox.messages[&mailbox.received[0]];
-    let names: Vec<_> = sent.attachments.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<_> = sent
+        .attachments
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     assert_eq!(names, files, "{case}");
     // Once it is out, a look for its copy that fails costs nothing but the copy's place.
     let id = match output["state"].as_str() {
@@ -73,10 +77,15 @@ fn one_mail(output: &Value, mailbox: &Mailbox, case: &str, files: &[&str]) {
 
 #[test]
 fn a_mail_is_sent_once_with_its_attachments() {
-    check("send", &mail(&json!({})), Rc::default, |output, mailbox, case| {
-        one_mail(output, mailbox, case, &["agreement.pdf", "certificate.pdf"]);
-        assert_eq!(mailbox.messages.len(), 1, "{case}: a draft was left behind");
-    });
+    check(
+        "send",
+        &mail(&json!({})),
+        Rc::default,
+        |output, mailbox, case| {
+            one_mail(output, mailbox, case, &["agreement.pdf", "certificate.pdf"]);
+            assert_eq!(mailbox.messages.len(), 1, "{case}: a draft was left behind");
+        },
+    );
 }
 
 #[test]
@@ -100,12 +109,17 @@ fn a_reply_is_sent_once_though_it_cannot_be_created_with_a_stamp() {
         "in-reply-to": original(), "reply-all": true, "comment": "Thanks",
         "attachments": [small.about()]
     });
-    check("send", &input, Mailbox::with_a_message, |output, mailbox, case| {
-        // The original has a file of that name, and a reply may quote it.
-        one_mail(output, mailbox, case, &["certificate (2).pdf"]);
-        let sent = &mailbox.messages[&mailbox.received[0]];
-        assert!(stamp(sent, "DocketIdempotencyKey").is_some(), "{case}");
-    });
+    check(
+        "send",
+        &input,
+        Mailbox::with_a_message,
+        |output, mailbox, case| {
+            // The original has a file of that name, and a reply may quote it.
+            one_mail(output, mailbox, case, &["certificate (2).pdf"]);
+            let sent = &mailbox.messages[&mailbox.received[0]];
+            assert!(stamp(sent, "DocketIdempotencyKey").is_some(), "{case}");
+        },
+    );
 }
 
 #[test]
@@ -114,9 +128,19 @@ fn a_forwarded_mail_goes_out_once_with_the_originals_files_and_its_own() {
     let input = json!({
         "forward": original(), "to": "anna@example.com", "attachments": [small.about()]
     });
-    check("send", &input, Mailbox::with_a_message, |output, mailbox, case| {
-        one_mail(output, mailbox, case, &["certificate.pdf", "certificate (2).pdf"]);
-    });
+    check(
+        "send",
+        &input,
+        Mailbox::with_a_message,
+        |output, mailbox, case| {
+            one_mail(
+                output,
+                mailbox,
+                case,
+                &["certificate.pdf", "certificate (2).pdf"],
+            );
+        },
+    );
 }
 
 #[test]
@@ -133,12 +157,17 @@ fn a_mime_message_is_sent_once() {
 
 #[test]
 fn a_new_mail_is_drafted_once() {
-    check("draft", &mail(&json!({})), Rc::default, |output, mailbox, case| {
-        assert_eq!(mailbox.messages.len(), 1, "{case}");
-        assert_eq!(output["message"]["id"], "M1", "{case}");
-        assert_eq!(mailbox.messages["M1"].attachments.len(), 2, "{case}");
-        assert!(mailbox.received.is_empty(), "{case}");
-    });
+    check(
+        "draft",
+        &mail(&json!({})),
+        Rc::default,
+        |output, mailbox, case| {
+            assert_eq!(mailbox.messages.len(), 1, "{case}");
+            assert_eq!(output["message"]["id"], "M1", "{case}");
+            assert_eq!(mailbox.messages["M1"].attachments.len(), 2, "{case}");
+            assert!(mailbox.received.is_empty(), "{case}");
+        },
+    );
 }
 
 #[test]
@@ -148,13 +177,23 @@ fn no_draft_of_a_reply_is_ever_sent_and_one_carries_the_stamp() {
         json!({"in-reply-to": original(), "comment": "Thanks", "reply-all": true}),
         json!({"forward": original(), "to": "anna@example.com"}),
     ] {
-        check("draft", &input, Mailbox::with_a_message, |output, mailbox, case| {
-            let stamped = mailbox.messages.iter();
-            let stamped = stamped.filter(|(_, held)| stamp(held, "DocketIdempotencyKey").is_some());
-            let ids: Vec<_> = stamped.map(|(id, _)| id.as_str()).collect();
-            assert_eq!(ids, [output["message"]["id"].as_str().expect("an id")], "{case}");
-            assert!(mailbox.received.is_empty(), "{case}");
-        });
+        check(
+            "draft",
+            &input,
+            Mailbox::with_a_message,
+            |output, mailbox, case| {
+                let stamped = mailbox.messages.iter();
+                let stamped =
+                    stamped.filter(|(_, held)| stamp(held, "DocketIdempotencyKey").is_some());
+                let ids: Vec<_> = stamped.map(|(id, _)| id.as_str()).collect();
+                assert_eq!(
+                    ids,
+                    [output["message"]["id"].as_str().expect("an id")],
+                    "{case}"
+                );
+                assert!(mailbox.received.is_empty(), "{case}");
+            },
+        );
     }
 }
 
@@ -174,22 +213,36 @@ fn a_draft_is_changed_whatever_is_lost() {
     let input = json!({
         "message": original(), "subject": "New", "attachments": [large.about(), small.about()]
     });
-    check("update-draft", &input, || with_a_draft(false), |_, mailbox, case| {
-        let draft = &mailbox.messages["M1"];
-        assert_eq!(draft.message["subject"], "New", "{case}");
-        let names: Vec<_> = draft.attachments.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["agreement.pdf", "certificate.pdf"], "{case}");
-    });
+    check(
+        "update-draft",
+        &input,
+        || with_a_draft(false),
+        |_, mailbox, case| {
+            let draft = &mailbox.messages["M1"];
+            assert_eq!(draft.message["subject"], "New", "{case}");
+            let names: Vec<_> = draft
+                .attachments
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect();
+            assert_eq!(names, ["agreement.pdf", "certificate.pdf"], "{case}");
+        },
+    );
 }
 
 #[test]
 fn a_draft_is_sent_once() {
     for changes in [false, true] {
         let input = json!({"message": original()});
-        check("send-draft", &input, || with_a_draft(changes), |output, mailbox, case| {
-            one_mail(output, mailbox, case, &[]);
-            assert_eq!(mailbox.messages.len(), 1, "{case}");
-        });
+        check(
+            "send-draft",
+            &input,
+            || with_a_draft(changes),
+            |output, mailbox, case| {
+                one_mail(output, mailbox, case, &[]);
+                assert_eq!(mailbox.messages.len(), 1, "{case}");
+            },
+        );
     }
 }
 
@@ -210,9 +263,14 @@ fn a_draft_that_a_person_sent_is_left_alone() {
 #[test]
 fn a_message_is_moved_and_moving_it_again_is_success() {
     let input = json!({"message": original(), "folder": "Processed"});
-    check("move", &input, Mailbox::with_a_message, |_, mailbox, case| {
-        assert_eq!(mailbox.messages["M1"].folder, "PROCESSED", "{case}");
-    });
+    check(
+        "move",
+        &input,
+        Mailbox::with_a_message,
+        |_, mailbox, case| {
+            assert_eq!(mailbox.messages["M1"].folder, "PROCESSED", "{case}");
+        },
+    );
     let mailbox = Mailbox::with_a_message();
     for moved in [true, false] {
         let (result, _) = run("move", &input, &mailbox, &[]);
@@ -223,9 +281,14 @@ fn a_message_is_moved_and_moving_it_again_is_success() {
 #[test]
 fn a_message_is_deleted_and_deleting_it_again_is_success() {
     let input = json!({"message": original()});
-    check("delete", &input, Mailbox::with_a_message, |_, mailbox, case| {
-        assert_eq!(mailbox.messages["M1"].folder, "DELETED", "{case}");
-    });
+    check(
+        "delete",
+        &input,
+        Mailbox::with_a_message,
+        |_, mailbox, case| {
+            assert_eq!(mailbox.messages["M1"].folder, "DELETED", "{case}");
+        },
+    );
     let mailbox = Mailbox::with_a_message();
     for deleted in [true, false] {
         let (result, _) = run("delete", &input, &mailbox, &[]);
@@ -236,12 +299,17 @@ fn a_message_is_deleted_and_deleting_it_again_is_success() {
 #[test]
 fn a_message_is_copied_once() {
     let input = json!({"message": original(), "folder": "Processed"});
-    check("copy", &input, Mailbox::with_a_message, |output, mailbox, case| {
-        assert_eq!(mailbox.messages.len(), 2, "{case}");
-        assert_eq!(output["message"]["id"], "M2", "{case}");
-        assert_eq!(mailbox.messages["M1"].folder, "INBOX", "{case}");
-        assert_eq!(mailbox.messages["M2"].folder, "PROCESSED", "{case}");
-    });
+    check(
+        "copy",
+        &input,
+        Mailbox::with_a_message,
+        |output, mailbox, case| {
+            assert_eq!(mailbox.messages.len(), 2, "{case}");
+            assert_eq!(output["message"]["id"], "M2", "{case}");
+            assert_eq!(mailbox.messages["M1"].folder, "INBOX", "{case}");
+            assert_eq!(mailbox.messages["M2"].folder, "PROCESSED", "{case}");
+        },
+    );
 }
 
 #[test]
@@ -250,12 +318,17 @@ fn a_message_is_marked_whatever_is_lost() {
         "message": original(), "read": true, "flag": "complete",
         "add-categories": ["Booked", "red"], "remove-categories": ["Blue"]
     });
-    check("mark", &input, Mailbox::with_a_message, |_, mailbox, case| {
-        let message = &mailbox.messages["M1"].message;
-        assert_eq!(message["isRead"], true, "{case}");
-        assert_eq!(message["flag"]["flagStatus"], "complete", "{case}");
-        assert_eq!(message["categories"], json!(["Red", "Booked"]), "{case}");
-    });
+    check(
+        "mark",
+        &input,
+        Mailbox::with_a_message,
+        |_, mailbox, case| {
+            let message = &mailbox.messages["M1"].message;
+            assert_eq!(message["isRead"], true, "{case}");
+            assert_eq!(message["flag"]["flagStatus"], "complete", "{case}");
+            assert_eq!(message["categories"], json!(["Red", "Booked"]), "{case}");
+        },
+    );
 }
 
 #[test]
@@ -268,7 +341,10 @@ fn a_fast_mail_is_one_request_and_tried_until_it_is_taken() {
     let mailbox = Rc::default();
     let (result, requests) = run("send", &input, &mailbox, &[]);
     let output = result.expect("sent").value();
-    assert_eq!((&output["state"], &output["message"]), (&json!("accepted"), &Value::Null));
+    assert_eq!(
+        (&output["state"], &output["message"]),
+        (&json!("accepted"), &Value::Null)
+    );
     assert_eq!(requests.len(), 1);
     let body = requests[0].json();
     assert_eq!(body["saveToSentItems"], false);
@@ -290,9 +366,24 @@ fn only_the_documented_answer_is_success() {
         ("send", mail(&json!({"attachments": []})), "/send", None),
         ("send", mail(&json!({})), "/attachments", None),
         ("draft", mail(&json!({})), "/messages", None),
-        ("copy", json!({"message": original(), "folder": "Processed"}), "/copy", Some(())),
-        ("move", json!({"message": original(), "folder": "Processed"}), "/move", Some(())),
-        ("mark", json!({"message": original(), "read": true}), "/M1", Some(())),
+        (
+            "copy",
+            json!({"message": original(), "folder": "Processed"}),
+            "/copy",
+            Some(()),
+        ),
+        (
+            "move",
+            json!({"message": original(), "folder": "Processed"}),
+            "/move",
+            Some(()),
+        ),
+        (
+            "mark",
+            json!({"message": original(), "read": true}),
+            "/M1",
+            Some(()),
+        ),
     ] {
         let server = match fresh {
             Some(()) => Mailbox::with_a_message(),

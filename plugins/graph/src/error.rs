@@ -195,12 +195,16 @@ mod tests {
             matches!(f, Failure::NotFound(p)
             if p.remedy.as_deref().is_some_and(|r| r.contains("licence")))
         });
-        check(400, "ErrorMessageSizeExceeded", |f| {
-            matches!(f, Failure::InvalidInput(p) if p.remedy.is_some())
-        });
-        check(400, "ErrorInvalidRecipients", |f| {
-            matches!(f, Failure::InvalidInput(p) if p.remedy.is_some())
-        });
+        check(
+            400,
+            "ErrorMessageSizeExceeded",
+            |f| matches!(f, Failure::InvalidInput(p) if p.remedy.is_some()),
+        );
+        check(
+            400,
+            "ErrorInvalidRecipients",
+            |f| matches!(f, Failure::InvalidInput(p) if p.remedy.is_some()),
+        );
         check(412, "ErrorIrresolvableConflict", |f| {
             matches!(f, Failure::Unavailable(_))
         });

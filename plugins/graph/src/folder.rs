@@ -159,7 +159,10 @@ pub fn below(mailbox: &Mailbox<'_>, folder: &Folder) -> Result<Vec<Folder>, Fail
             return Err(Failure::InvalidInput(
                 Problem::new(
                     "TooManyFolders",
-                    format!("there are more than {MOST_FOLDERS} folders below {}", folder.path),
+                    format!(
+                        "there are more than {MOST_FOLDERS} folders below {}",
+                        folder.path
+                    ),
                 )
                 .remedy("name a folder further down"),
             ));
@@ -170,7 +173,10 @@ pub fn below(mailbox: &Mailbox<'_>, folder: &Folder) -> Result<Vec<Folder>, Fail
 
 fn id_of(folder: &Value) -> Result<String, Failure> {
     text(folder, "id").map(str::to_owned).ok_or_else(|| {
-        Failure::Unavailable(Problem::new("InvalidAnswer", "a folder came without its id"))
+        Failure::Unavailable(Problem::new(
+            "InvalidAnswer",
+            "a folder came without its id",
+        ))
     })
 }
 

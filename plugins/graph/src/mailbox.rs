@@ -2,9 +2,7 @@
 
 use std::cell::Cell;
 
-use docket_plugin_sdk::{
-    AccountKind, Call, Failure, HttpError, Problem, RequestBuilder, Response,
-};
+use docket_plugin_sdk::{AccountKind, Call, Failure, HttpError, Problem, RequestBuilder, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -118,18 +116,28 @@ impl<'a> Mailbox<'a> {
 
     /// Starts a request below the mailbox; `path` begins with a slash.
     pub fn request(&self, method: &'static str, path: &str) -> RequestBuilder<'a> {
-        self.request_to(method, format!("{}{path}", self.base))
+        self.start(method, path, IMMUTABLE_IDS)
     }
 
-    /// Starts a request to a URL that Graph gave, such as a next page's.
-    pub fn request_to(&self, method: &'static str, url: String) -> RequestBuilder<'a> {
+    /// The same with a further preference beside immutable ids, such as a body's form (RFC 7240).
+    pub fn request_preferring(
+        &self,
+        method: &'static str,
+        path: &str,
+        preference: &str,
+    ) -> RequestBuilder<'a> {
+        let preferences = format!("{IMMUTABLE_IDS}, {preference}");
+        self.start(method, path, &preferences)
+    }
+
+    fn start(&self, method: &'static str, path: &str, preferences: &str) -> RequestBuilder<'a> {
         let number = self.requests.get();
         self.requests.set(number + 1);
         let id = request_id(self.call.idempotency_key(), self.call.attempt(), number);
         self.call
-            .request(method, url)
+            .request(method, format!("{}{path}", self.base))
             .as_account()
-            .header("prefer", IMMUTABLE_IDS)
+            .header("prefer", preferences)
             .header("client-request-id", &id)
     }
 
@@ -139,12 +147,20 @@ impl<'a> Mailbox<'a> {
     /// app"). Links may name the mailbox by its directory id instead, or another host; of those the
     /// query is taken, which holds all of the position, and the path stays the granted one.
     pub fn follow(&self, path: &str, link: &str) -> RequestBuilder<'a> {
-        if link.starts_with(&format!("{}/", self.base)) {
-            return self.request_to("GET", link.to_owned());
+        self.request("GET", &self.link_path(path, link))
+    }
+
+    /// A link's path and query below the mailbox; see [`Self::follow`].
+    #[must_use]
+    pub fn link_path(&self, path: &str, link: &str) -> String {
+        match link.strip_prefix(&self.base) {
+            Some(below) if below.starts_with('/') => below.to_owned(),
+            _ => {
+                let query = link.split_once('?').map_or("", |(_, query)| query);
+                let path = path.split('?').next().unwrap_or_default();
+                format!("{path}?{query}")
+            }
         }
-        let query = link.split_once('?').map_or("", |(_, query)| query);
-        let path = path.split('?').next().unwrap_or_default();
-        self.request("GET", &format!("{path}?{query}"))
     }
 
     /// Reads JSON.

@@ -213,7 +213,11 @@ impl Action {
     #[cfg(not(target_family = "wasm"))]
     fn described(&self) -> Value {
         let scope = |scope: &wit::Scope| {
-            let names = [Some(&scope.name), scope.shared.as_ref(), scope.application.as_ref()];
+            let names = [
+                Some(&scope.name),
+                scope.shared.as_ref(),
+                scope.application.as_ref(),
+            ];
             serde_json::json!([names, scope.reason])
         };
         serde_json::json!({

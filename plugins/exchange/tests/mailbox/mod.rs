@@ -167,7 +167,14 @@ impl Mailbox {
                 self.send(id);
                 answer(202, &Value::Null)
             }
-            ("POST", ["messages", id, "createReply" | "createReplyAll" | "createForward"]) => {
+            (
+                "POST",
+                [
+                    "messages",
+                    id,
+                    "createReply" | "createReplyAll" | "createForward",
+                ],
+            ) => {
                 let body = sent.json();
                 let original = self.messages[*id].clone();
                 // A stamp that comes along is not documented to be taken, and is not.
@@ -219,7 +226,10 @@ impl Mailbox {
                 let upload = ((*id).to_owned(), name, size, 0);
                 self.uploads.insert(session.clone(), upload);
                 let url = format!("https://outlook.test/upload/{session}");
-                answer(201, &json!({"uploadUrl": url, "nextExpectedRanges": ["0-"]}))
+                answer(
+                    201,
+                    &json!({"uploadUrl": url, "nextExpectedRanges": ["0-"]}),
+                )
             }
             ("GET", ["mailFolders", "msgfolderroot", "childFolders"]) => {
                 answer(200, &json!({"value": [{"id": "PROCESSED"}]}))
@@ -234,7 +244,10 @@ impl Mailbox {
         let key = "0193b3c4-5a6b-7c8d-9e0f-a1b2c3d4e5f6";
         if !url.contains("singleValueExtendedProperties") {
             return self.find(|held| {
-                let id = held.internet_id.trim_matches(['<', '>']).replace('@', "%40");
+                let id = held
+                    .internet_id
+                    .trim_matches(['<', '>'])
+                    .replace('@', "%40");
                 url.contains(&format!("%3C{id}%3E"))
             });
         }
