@@ -89,6 +89,25 @@ pub fn manifest(manifest: &Manifest) -> Value {
     manifest.described()
 }
 
+/// Compares a value with the JSON in a file of the package, such as `tests/manifest.json`. With
+/// `UPDATE` set in the environment, the file is written instead.
+///
+/// # Panics
+/// They differ; the message names the first line that does.
+pub fn golden(file: &str, value: &Value) {
+    let found = format!("{value:#}\n");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(file, &found).unwrap_or_else(|error| panic!("{file}: {error}"));
+        return;
+    }
+    let expected = std::fs::read_to_string(file).unwrap_or_default();
+    let lines = found.lines().zip(expected.lines().map(Some).chain(std::iter::repeat(None)));
+    for (number, (line, expected)) in (1..).zip(lines) {
+        assert_eq!(Some(line), expected, "{file}:{number}; UPDATE=1 writes it anew");
+    }
+    assert!(found.lines().count() == expected.lines().count(), "{file} has more lines");
+}
+
 /// The function that answers a test's requests.
 pub type Answers = Box<dyn FnMut(&Sent) -> Result<Response, HttpError>>;
 
