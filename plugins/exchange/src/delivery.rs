@@ -13,25 +13,22 @@
 //! The third line is the delicate one. Exchange moves a submitted message to Sent Items only after
 //! transport has taken it ("Understand the process of sending Outlook mail"); until then it looks
 //! like a draft, and what sending it again does is not documented. So a draft that may have been
-//! submitted is sent again only once it has lain unchanged for [`SETTLED_AFTER`].
+//! submitted is sent again only once it has lain unchanged for [`SETTLED_AFTER`], and one that was
+//! to be held back only once its time has come.
+//!
+//! A reply, a forwarded mail and a MIME message get their stamp by a request of its own, since only
+//! "Create message" and "Update message" are documented to take one. Where the reply to their
+//! creation is lost, an unsent draft may be left behind; nothing is sent that has no stamp.
 
 use std::time::Duration;
 
-use docket_graph::{Mailbox, encode, json_time, odata_text, unexpected};
-use docket_plugin_sdk::{Failure, HttpError, Problem, Response};
-use serde::Deserialize;
-use serde_json::Value;
+use docket_graph::{Mailbox, json_time};
+use docket_plugin_sdk::{Failure, Problem};
+use serde_json::json;
 
 use crate::attach;
-use crate::mail::Mail;
-
-/// The extended property that holds the idempotency key; a named property of Docket's own
-/// ("Outlook extended properties overview").
-pub(crate) const STAMP: &str =
-    "String {6f1c5a52-6c0b-4d7e-9c52-2f5e1a4b8d31} Name DocketIdempotencyKey";
-
-/// What is read of a message.
-pub(crate) const SELECT: &str = "id,isDraft,subject,webLink,internetMessageId,parentFolderId,createdDateTime,lastModifiedDateTime";
+use crate::mail::{Mail, deferral};
+use crate::message::{CREATED, Ended, Message, Stamp, ended, interrupted, path, update};
 
 /// After how many seconds without a change a draft is not on its way any more. Transport takes
 /// seconds as a rule; the wait is only ever needed after a break in the one request that sends.
@@ -41,160 +38,185 @@ const SETTLED_AFTER: i64 = 60;
 /// next attempt looks again.
 const ROUNDS: usize = 4;
 
-/// A message as Graph describes it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Message {
-    pub(crate) id: String,
-    pub(crate) is_draft: bool,
-    #[serde(default)]
-    pub(crate) subject: Option<String>,
-    #[serde(default)]
-    pub(crate) web_link: Option<String>,
-    #[serde(default)]
-    pub(crate) internet_message_id: Option<String>,
-    #[serde(default)]
-    pub(crate) parent_folder_id: Option<String>,
-    #[serde(default)]
-    created_date_time: Option<String>,
-    #[serde(default)]
-    last_modified_date_time: Option<String>,
-}
+/// How often the sent copy is looked for. It appears with a delay, and the step does not depend on
+/// it: once Exchange has taken the mail, it is sent.
+const LOOKS: usize = 2;
 
-/// How a piece of work ended.
-pub(crate) enum Ended<T> {
-    /// It is known how.
-    Known(T),
-    /// A reply is missing: look.
-    Lost(String),
-}
-
-/// Turns an answer's absence into a look or a failure.
-pub(crate) fn lost_or_failed<T>(error: HttpError) -> Result<Ended<T>, Failure> {
-    match error {
-        HttpError::Interrupted(why) => Ok(Ended::Lost(why)),
-        // The effect took place; only what was said of it is too long.
-        HttpError::TooLarge(limit) => Ok(Ended::Lost(format!("an answer of over {limit} bytes"))),
-        error => Err(error.into_failure()),
-    }
-}
-
-/// Whether an answer leaves open if the request took effect: a gateway may give up on a request
-/// that the service then carries out.
-pub(crate) const fn leaves_open(answer: &Response) -> bool {
-    matches!(answer.status, 408 | 500 | 502 | 503 | 504)
-}
-
-/// The stamped message, created by `path` where it is not there, with everything attached. Then
-/// `finish` does the last thing to it, if it is still a draft; it is told whether an earlier
-/// `finish` may have done it already.
-pub(crate) fn deliver<T>(
+/// The stamped message, created where it is not there, with everything attached. Then `finish` does
+/// the last thing to it, if it is still a draft; it is told whether an earlier `finish` may have
+/// done it already.
+pub(crate) fn deliver(
     mailbox: &Mailbox<'_>,
-    create: &str,
-    body: &Value,
     mail: &Mail,
-    mut finish: impl FnMut(&Message, bool) -> Result<Ended<T>, Failure>,
-    already: impl Fn(Message) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let mut lost = None;
+    finish: &dyn Fn(&Message, bool) -> Result<Ended<Message>, Failure>,
+) -> Result<Message, Failure> {
+    attach::check(&mail.files)?;
+    let mut lost = String::new();
     let mut look = mailbox.call().attempt() > 1;
     let mut may_be_finished = look;
     for _ in 0..ROUNDS {
-        let found = if look { stamped(mailbox)? } else { None };
-        let is_found = found.is_some();
-        look = true;
-        let draft = match found {
-            Some(message) if !message.is_draft => return already(message),
-            Some(draft) => draft,
-            None => match create_draft(mailbox, create, body)? {
-                Ended::Known(draft) => draft,
+        let found = if look { find(mailbox, mail)? } else { None };
+        let (draft, is_found) = match found {
+            Some(message) if !message.is_draft => return Ok(message),
+            Some(draft) => (draft, true),
+            None => match create(mailbox, mail)? {
+                Ended::Known(draft) => (draft, false),
                 Ended::Lost(why) => {
-                    lost = Some(why);
+                    (lost, look) = (why, true);
                     continue;
                 }
             },
         };
-        match attach::all(mailbox, &draft.id, &mail.attachments, is_found)? {
+        look = true;
+        match attach::all(mailbox, &draft.id, &mail.files, is_found)? {
             // What was incomplete was not finished before.
             Ended::Known(was_complete) => may_be_finished &= is_found && was_complete,
             Ended::Lost(why) => {
-                lost = Some(why);
+                lost = why;
                 continue;
             }
         }
         match finish(&draft, may_be_finished)? {
             Ended::Known(done) => return Ok(done),
-            Ended::Lost(why) => lost = Some(why),
+            Ended::Lost(why) => lost = why,
         }
         may_be_finished = true;
     }
-    let why = lost.unwrap_or_default();
-    Err(Failure::Unavailable(Problem::new(
-        "Interrupted",
-        format!("the server's replies got lost again and again: {why}"),
-    )))
+    Err(interrupted(&lost))
 }
 
-fn create_draft(
-    mailbox: &Mailbox<'_>,
-    path: &str,
-    body: &Value,
-) -> Result<Ended<Message>, Failure> {
-    let doing = "creating the draft";
-    match mailbox.request("POST", path).json(body).send() {
-        // createReply is documented with 201 and shown with 200.
-        Ok(answer) if matches!(answer.status, 200 | 201) => answer.json().map(Ended::Known),
-        Ok(answer) if leaves_open(&answer) => Ok(Ended::Lost(format!("status {}", answer.status))),
-        Ok(answer) if answer.is_success() => Err(unexpected(&answer, doing)),
-        Ok(answer) => Err(mailbox.failure(&answer, doing)),
-        Err(error) => lost_or_failed(error),
+/// What an earlier request created.
+fn find(mailbox: &Mailbox<'_>, mail: &Mail) -> Result<Option<Message>, Failure> {
+    if let Some(found) = CREATED.find(mailbox)?.into_iter().next() {
+        return Ok(Some(found));
+    }
+    let Some(id) = &mail.mime_id else {
+        return Ok(None);
+    };
+    match Message::by_internet_id(mailbox, id)? {
+        Some(draft) if draft.is_draft => stamp(mailbox, mail, &draft).map(Some),
+        found => Ok(found),
     }
 }
 
-/// How long a draft that may have been submitted must still be left alone; `None` where it can be
-/// sent. A draft whose age is not known is as young as can be.
-pub(crate) fn unsettled(mailbox: &Mailbox<'_>, draft: &Message) -> Option<Duration> {
-    let changed = draft.last_modified_date_time.as_deref();
-    let age = changed
-        .and_then(json_time)
-        .map_or(0, |changed| mailbox.server_time().saturating_sub(changed));
-    let left = SETTLED_AFTER.saturating_sub(age).min(SETTLED_AFTER);
-    u64::try_from(left)
-        .ok()
-        .filter(|left| *left > 0)
-        .map(Duration::from_secs)
-}
-
-/// The message that carries this step's stamp. A submitted one counts before a draft: then the
-/// draft is a second one, of a request that was thought lost.
-pub(crate) fn stamped(mailbox: &Mailbox<'_>) -> Result<Option<Message>, Failure> {
-    let mut found: Vec<Message> =
-        mailbox.find_stamped(STAMP, mailbox.call().idempotency_key(), SELECT)?;
-    found.sort_by(|a, b| {
-        (a.is_draft, &a.created_date_time).cmp(&(b.is_draft, &b.created_date_time))
-    });
-    Ok(found.into_iter().next())
-}
-
-/// What became of a message that was sent: by immutable id, then by its Internet message id, then
-/// by its stamp. Graph's documents disagree on whether the first survives sending.
-pub(crate) fn after_sending(
-    mailbox: &Mailbox<'_>,
-    draft: &Message,
-) -> Result<Option<Message>, Failure> {
-    let path = format!("/messages/{}?$select={SELECT}", encode(&draft.id));
-    match mailbox.get::<Message>(&path, "looking for the sent copy") {
-        Ok(message) => return Ok(Some(message)),
-        Err(Failure::NotFound(_)) => {}
-        Err(failure) => return Err(failure),
+fn create(mailbox: &Mailbox<'_>, mail: &Mail) -> Result<Ended<Message>, Failure> {
+    let (media_type, body) = &mail.body;
+    let answer = mailbox
+        .request("POST", &mail.create)
+        .header("content-type", media_type)
+        .parts(body.clone())
+        .send();
+    // createReply is documented with 201 and shown with 200.
+    let documented: &[u16] = if mail.mime_id.is_none() && mail.needs_stamp {
+        &[200, 201]
+    } else {
+        &[201]
+    };
+    let draft = match ended(mailbox, answer, documented, "creating the draft")? {
+        Ended::Known(answer) => Message::read(&answer.json()?)?,
+        Ended::Lost(why) => return Ok(Ended::Lost(why)),
+    };
+    if mail.needs_stamp {
+        return stamp(mailbox, mail, &draft).map(Ended::Known);
     }
-    if let Some(id) = &draft.internet_message_id {
-        let filter = format!("internetMessageId eq {}", odata_text(id));
-        let mut copies: Vec<Message> = mailbox.find(&filter, SELECT)?;
-        copies.sort_by_key(|copy| copy.is_draft);
-        if let Some(copy) = copies.into_iter().next() {
-            return Ok(Some(copy));
+    Ok(Ended::Known(draft))
+}
+
+fn stamp(mailbox: &Mailbox<'_>, mail: &Mail, draft: &Message) -> Result<Message, Failure> {
+    let mut properties = vec![CREATED.of(mailbox)];
+    properties.extend(deferral(mail.deferred));
+    let change = json!({"singleValueExtendedProperties": properties});
+    update(mailbox, &draft.id, &change, "marking the draft")
+}
+
+/// The last request of a mail.
+pub(crate) struct Submission<'m, 'c> {
+    pub(crate) mailbox: &'m Mailbox<'c>,
+    /// What the message can be found by.
+    pub(crate) stamp: Stamp,
+    /// When it is to go out, in seconds since the epoch.
+    pub(crate) deferred: Option<i64>,
+}
+
+impl Submission<'_, '_> {
+    /// Submits the draft. Only 202 means that Exchange took it ("message: send"). `again` says that
+    /// it may have been submitted before.
+    pub(crate) fn send(&self, draft: &Message, again: bool) -> Result<Ended<Message>, Failure> {
+        if again && let Some(wait) = self.unsettled(draft) {
+            return Err(Failure::Throttled(
+                Problem::new(
+                    "SendUnsettled",
+                    "the mail may be on its way already: the reply to an earlier request was lost",
+                )
+                .remedy("nothing: the step looks again, and sends it if it is still a draft"),
+                Some(wait),
+            ));
+        }
+        let send = format!("{}/send", path(&draft.id));
+        let answer = self.mailbox.request("POST", &send).send();
+        let lost = match ended(self.mailbox, answer, &[202], "sending") {
+            Ok(Ended::Known(_)) => return Ok(Ended::Known(self.sent_copy(draft))),
+            Ok(Ended::Lost(why)) => why,
+            // Another attempt's request, thought lost, may have sent the draft away.
+            Err(Failure::NotFound(problem)) => problem.message,
+            Err(failure) => return Err(failure),
+        };
+        // Whether a draft that is still one was submitted, only time tells: the next round looks.
+        match draft.after_sending(self.mailbox, self.stamp)? {
+            Some(message) if !message.is_draft => Ok(Ended::Known(message)),
+            Some(_) => Ok(Ended::Lost(lost)),
+            None => Err(Failure::OutcomeUnknown(
+                Problem::new(
+                    "SendOutcomeUnknown",
+                    format!(
+                        "the draft is gone and no sent copy is to be found in {}: {lost}",
+                        self.mailbox.address()
+                    ),
+                )
+                .remedy(
+                    "look for the mail at its recipients; rules or an administrator may have \
+                     moved the sent copy",
+                ),
+            )),
         }
     }
-    stamped(mailbox)
+
+    /// Whether the mail waits for its time.
+    pub(crate) fn is_held(&self) -> bool {
+        self.deferred
+            .is_some_and(|until| until > self.mailbox.server_time())
+    }
+
+    /// The sent copy of a mail that Exchange took, or the draft where the copy is not there yet. The
+    /// mail is out, so no failure to find the copy may fail the step: somebody would send it again.
+    fn sent_copy(&self, draft: &Message) -> Message {
+        let looks = if self.is_held() { 0 } else { LOOKS };
+        for _ in 0..looks {
+            match draft.after_sending(self.mailbox, self.stamp) {
+                Ok(Some(message)) if !message.is_draft => return message,
+                Ok(_) => {}
+                Err(failure) => {
+                    let why = &failure.problem().message;
+                    let call = self.mailbox.call();
+                    call.log(&format!("the mail is sent; its copy was not found: {why}"));
+                    break;
+                }
+            }
+        }
+        draft.clone()
+    }
+
+    /// How long a draft that may have been submitted must still be left alone; `None` where it can
+    /// be sent. A draft whose age is not known is as young as can be.
+    fn unsettled(&self, draft: &Message) -> Option<Duration> {
+        let now = self.mailbox.server_time();
+        let changed = draft.modified.as_deref().and_then(json_time);
+        let settled = changed.map_or(now, |changed| changed.min(now));
+        let settled = settled.max(self.deferred.unwrap_or(i64::MIN));
+        let left = settled.saturating_add(SETTLED_AFTER).saturating_sub(now);
+        u64::try_from(left)
+            .ok()
+            .filter(|left| *left > 0)
+            .map(Duration::from_secs)
+    }
 }

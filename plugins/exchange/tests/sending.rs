@@ -98,11 +98,15 @@ fn clock(now: i64) -> (i64, i64, i64) {
 /// Runs attempts as the engine would, waiting in between as it is told.
 fn run(
     server: &Rc<RefCell<Server>>,
+    change: &Value,
     fault: impl FnMut(&Sent, &mut Server) -> Option<Answered> + 'static,
 ) -> Result<Output, Failure> {
-    let input = json!({
+    let mut input = json!({
         "from": "contracts@contoso.example", "to": "anna@example.com", "subject": "s", "text": "t"
     });
+    for (name, value) in change.as_object().into_iter().flatten() {
+        input[name] = value.clone();
+    }
     let fault = Rc::new(RefCell::new(fault));
     let mut attempt = 1;
     loop {
@@ -142,7 +146,7 @@ fn a_mail_that_is_still_on_its_way_is_not_sent_again() {
                     let case = format!("{name} lag {lag} {sends_again} {took_effect}");
                     let server = Server::new(lag, sends_again);
                     let mut is_first = true;
-                    let result = run(&server, move |sent, server| {
+                    let result = run(&server, &json!({}), move |sent, server| {
                         if !sent.url.ends_with("/send") || !std::mem::take(&mut is_first) {
                             return None;
                         }
@@ -184,7 +188,7 @@ fn a_mail_that_exchange_took_is_sent_whatever_the_look_for_its_copy_says() {
     for (name, reply) in broken {
         for (at, state) in [("/messages", "accepted"), ("/mailFolders/", "sent")] {
             let server = Server::new(0, true);
-            let result = run(&server, move |sent, server| {
+            let result = run(&server, &json!({}), move |sent, server| {
                 let is_it = server.mails > 0 && sent.method == "GET" && sent.url.contains(at);
                 is_it.then(reply)
             });
@@ -199,9 +203,39 @@ fn a_mail_that_exchange_took_is_sent_whatever_the_look_for_its_copy_says() {
     }
 }
 
+#[test]
+fn a_mail_that_is_held_back_is_not_sent_again_before_its_time() {
+    let until = json!({"defer-until": "2026-11-21T10:00:00Z"});
+    for took_effect in [false, true] {
+        let server = Server::new(3600, true);
+        let mut is_first = true;
+        let result = run(&server, &until, move |sent, server| {
+            if !sent.url.ends_with("/send") || !std::mem::take(&mut is_first) {
+                return None;
+            }
+            if took_effect {
+                server.handle(sent);
+            }
+            Some(Err(HttpError::Interrupted("reset".to_owned())))
+        });
+        let state = result.expect("sent").value()["state"].clone();
+        assert_eq!(server.borrow().mails, 1, "{took_effect}");
+        assert!(server.borrow().now >= START + 3600, "{took_effect}");
+        let expected = if took_effect { "sent" } else { "accepted" };
+        assert_eq!(state, expected, "{took_effect}");
+    }
+    let server = Server::new(3600, true);
+    let output = run(&server, &until, |_, _| None).expect("sent").value();
+    assert_eq!(output["state"], "scheduled");
+    assert_eq!(server.borrow().now, START, "nothing waits for it");
+}
+
 /// Sends a mail with one attachment to a server that takes everything, but answers the uploaded
 /// pieces with `piece`.
-fn attach(size: usize, piece: fn(&Sent) -> Answered) -> (Result<Output, Failure>, Vec<Sent>) {
+fn attach(
+    size: usize,
+    piece: impl Fn(&Sent) -> Answered + 'static,
+) -> (Result<Output, Failure>, Vec<Sent>) {
     let held = document("large.pdf", "application/pdf", &vec![7; size]);
     let input = json!({
         "from": "contracts@contoso.example", "to": "anna@example.com", "subject": "s", "text": "t",
@@ -273,6 +307,72 @@ fn no_request_is_larger_than_what_graph_reads() {
             "{size}: {uploaded} were uploaded"
         );
     }
+}
+
+#[test]
+fn an_upload_goes_on_where_it_broke() {
+    // Pieces of which the reply is lost, before or after they arrived.
+    for lost in [0, 1, 2] {
+        for arrived in [false, true] {
+            let (at, asked) = (RefCell::new(0_u64), RefCell::new(0));
+            let piece = move |sent: &Sent| {
+                let range = sent.header("content-range").unwrap_or_default();
+                let start = range.trim_start_matches("bytes ").split('-').next();
+                let start: u64 = start.and_then(|n| n.parse().ok()).expect("a start");
+                let is_lost = asked.replace_with(|n| *n + 1) == lost;
+                if start != *at.borrow() {
+                    let refusal = json!({"error": {"code": "ErrorInvalidRange"}});
+                    return Ok(answer(416, &refusal));
+                }
+                if !is_lost || arrived {
+                    at.replace_with(|at| *at + sent.body.len() as u64);
+                }
+                if is_lost {
+                    return Err(HttpError::Interrupted("reset".to_owned()));
+                }
+                takes(sent)
+            };
+            let (result, sent) = attach(9_000_000, piece);
+            let case = format!("piece {lost}, arrived: {arrived}");
+            assert!(result.is_ok(), "{case}: {result:?}");
+            let sessions = sent.iter().filter(|s| s.url.ends_with("/createUploadSession"));
+            // Of the last one that arrived only the list of attachments tells, and here it is empty.
+            let expected = if lost == 2 && arrived { 2 } else { 1 };
+            assert!(sessions.count() <= expected, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_wants_the_same_again_and_again_is_left() {
+    let back = |_: &Sent| Ok(answer(200, &json!({"nextExpectedRanges": ["0-"]})));
+    let (result, sent) = attach(9_000_000, back);
+    assert!(matches!(result, Err(Failure::Unavailable(_))), "{result:?}");
+    assert!(sent.len() < 40, "{}", sent.len());
+    let beyond = |_: &Sent| Ok(answer(200, &json!({"nextExpectedRanges": ["9000001"]})));
+    let (result, _) = attach(9_000_000, beyond);
+    assert!(matches!(result, Err(Failure::Unavailable(_))), "{result:?}");
+}
+
+#[test]
+fn a_refused_upload_in_a_shared_mailbox_names_the_way_round() {
+    let held = document("large.pdf", "application/pdf", &vec![7; 4 << 20]);
+    let input = json!({
+        "from": "contracts@contoso.example", "to": "anna@example.com", "subject": "s", "text": "t",
+        "attachments": [held.about()]
+    });
+    let server = Server::new(0, false);
+    let test = TestCall::new("send", &input, move |sent| {
+        Ok(if sent.url.ends_with("/createUploadSession") {
+            answer(403, &json!({"error": {"code": "ErrorAccessDenied"}}))
+        } else {
+            server.borrow_mut().handle(sent)
+        })
+    });
+    let failure = Exchange::run(test.with_document(held).call()).expect_err("refused");
+    let remedy = failure.problem().remedy.clone().unwrap_or_default();
+    assert!(matches!(failure, Failure::Denied(_)), "{failure:?}");
+    assert!(remedy.contains("sent-items: account"), "{remedy}");
 }
 
 #[test]

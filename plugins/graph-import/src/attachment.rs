@@ -1,24 +1,12 @@
 //! Which attachments are imported, as what, and why others are not.
 
-use docket_graph::{Mailbox, encode};
+use docket_graph::{Mailbox, encode, text};
 use docket_plugin_sdk::{DocumentRef, Request};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::input::Input;
 use crate::name::{clean, ending_of, media_type, with_ending};
-
-/// An attachment as the list has it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Listed {
-    #[serde(rename = "@odata.type")]
-    odata_type: Option<String>,
-    id: String,
-    name: Option<String>,
-    content_type: Option<String>,
-    size: Option<u64>,
-    is_inline: Option<bool>,
-}
 
 /// What an attachment is ("attachment resource type").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -61,75 +49,76 @@ pub(crate) enum Decision {
     Ignore,
 }
 
-impl Listed {
-    pub(crate) fn decide(&self, input: &Input) -> Decision {
-        let inline = self.is_inline.unwrap_or(false);
-        if inline && !input.inline {
-            return Decision::Ignore;
+/// What becomes of an attachment as the list has it.
+pub(crate) fn decide(listed: &Value, input: &Input) -> Decision {
+    let inline = listed["isInline"].as_bool().unwrap_or(false);
+    if inline && !input.inline {
+        return Decision::Ignore;
+    }
+    let name = clean(text(listed, "name").unwrap_or_default());
+    let content_type = text(listed, "contentType");
+    let odata_type = text(listed, "@odata.type").unwrap_or_default();
+    let (kind, name, media_type) = match odata_type.rsplit('.').next() {
+        Some("itemAttachment") => {
+            let (ending, media_type) = item_form(content_type);
+            (
+                Kind::Item,
+                with_ending(&name, ending),
+                media_type.to_owned(),
+            )
         }
-        let name = clean(self.name.as_deref().unwrap_or_default());
-        let odata_type = self.odata_type.as_deref().unwrap_or_default();
-        let (kind, name, media_type) = match odata_type.rsplit('.').next() {
-            Some("itemAttachment") => {
-                let (ending, media_type) = item_form(self.content_type.as_deref());
-                (
-                    Kind::Item,
-                    with_ending(&name, ending),
-                    media_type.to_owned(),
-                )
-            }
-            Some("referenceAttachment") => {
-                let kind = Kind::Link;
-                return Decision::Mention(Attachment {
-                    name,
-                    kind,
-                    inline,
-                    document: None,
-                });
-            }
-            Some("fileAttachment") => (Kind::File, name, media_type(self.content_type.as_deref())),
-            _ => {
-                return Decision::Skip(Skipped {
-                    name,
-                    why: "it is of a kind that cannot be imported".to_owned(),
-                });
-            }
-        };
-        let why = if self.size.is_some_and(|size| size > input.max_size) {
-            too_large(input.max_size)
-        } else if !is_wanted(input, &name, &media_type) {
-            format!("its type, {media_type}, is not among `types`")
-        } else {
-            let attachment = Attachment {
+        Some("referenceAttachment") => {
+            let kind = Kind::Link;
+            return Decision::Mention(Attachment {
                 name,
                 kind,
                 inline,
                 document: None,
-            };
-            return Decision::Take(attachment, media_type);
+            });
+        }
+        Some("fileAttachment") => (Kind::File, name, media_type(content_type)),
+        _ => {
+            return Decision::Skip(Skipped {
+                name,
+                why: "it is of a kind that cannot be imported".to_owned(),
+            });
+        }
+    };
+    let size = listed["size"].as_u64();
+    let why = if size.is_some_and(|size| size > input.max_size) {
+        too_large(input.max_size)
+    } else if !is_wanted(input, &name, &media_type) {
+        format!("its type, {media_type}, is not among `types`")
+    } else {
+        let attachment = Attachment {
+            name,
+            kind,
+            inline,
+            document: None,
         };
-        Decision::Skip(Skipped { name, why })
-    }
+        return Decision::Take(attachment, media_type);
+    };
+    Decision::Skip(Skipped { name, why })
+}
 
-    /// The request for the bytes: a file's own, or an item in its mail format ("Get attachment").
-    pub(crate) fn request(
-        &self,
-        mailbox: &Mailbox<'_>,
-        message: &str,
-        name: &str,
-        media_type: &str,
-        limit: u64,
-    ) -> Request {
-        let path = format!(
-            "/messages/{}/attachments/{}/$value",
-            encode(message),
-            encode(&self.id)
-        );
-        mailbox
-            .request("GET", &path)
-            .into_document(name, Some(media_type), limit)
-            .build()
-    }
+/// The request for the bytes: a file's own, or an item in its mail format ("Get attachment").
+pub(crate) fn request(
+    mailbox: &Mailbox<'_>,
+    message: &str,
+    id: &str,
+    name: &str,
+    media_type: &str,
+    limit: u64,
+) -> Request {
+    let path = format!(
+        "/messages/{}/attachments/{}/$value",
+        encode(message),
+        encode(id)
+    );
+    mailbox
+        .request("GET", &path)
+        .into_document(name, Some(media_type), limit)
+        .build()
 }
 
 pub(crate) fn too_large(limit: u64) -> String {
@@ -164,14 +153,13 @@ fn is_wanted(input: &Input, name: &str, media_type: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
     fn decide(listed: &Value, input: &Value) -> Decision {
-        let listed: Listed = serde_json::from_value(listed.clone()).expect("an attachment");
         let input: Input = serde_json::from_value(input.clone()).expect("an input");
-        listed.decide(&input)
+        super::decide(listed, &input)
     }
 
     fn listed(change: &Value) -> Value {

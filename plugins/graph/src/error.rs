@@ -44,9 +44,10 @@ pub fn failure(response: &Response, doing: &str, mailbox: &str) -> Failure {
     let problem = Problem::new(&code, format!("{doing} failed: {said}"));
     match code.as_str() {
         "ErrorSendAsDenied" => Failure::Denied(problem.remedy(format!(
-            "give the account Send As on {mailbox}: Exchange admin center > Recipients > Mailboxes \
-             > {mailbox} > Delegation > Send as; or Add-RecipientPermission -Identity {mailbox} \
-             -Trustee <account> -AccessRights SendAs"
+            "give the account Send As (or Send on behalf) on the mailbox in the mail's `from`, which \
+             is {mailbox} unless the step says otherwise: Exchange admin center > Recipients > \
+             Mailboxes > {mailbox} > Delegation > Send as; or Add-RecipientPermission -Identity \
+             {mailbox} -Trustee <account> -AccessRights SendAs"
         ))),
         "ErrorAccessDenied" => Failure::Denied(problem.remedy(format!(
             "give the account Full Access on {mailbox} (Exchange admin center > Recipients > \
@@ -59,23 +60,39 @@ pub fn failure(response: &Response, doing: &str, mailbox: &str) -> Failure {
                  folder that the step names",
             ))
         }
-        "ErrorInvalidUser" | "ResourceNotFound" | "Request_ResourceNotFound" => {
+        "ErrorInvalidUser"
+        | "ErrorNonExistentMailbox"
+        | "ResourceNotFound"
+        | "Request_ResourceNotFound" => {
             Failure::NotFound(problem.remedy(format!("check the address {mailbox}")))
         }
-        "MailboxNotEnabledForRESTAPI" => Failure::NotFound(problem.remedy(format!(
+        "MailboxNotEnabledForRESTAPI" | "MailboxNotSupportedForRESTAPI" => Failure::NotFound(problem.remedy(format!(
             "{mailbox} has no mailbox in Exchange Online: it has no licence, or is on premises"
         ))),
         "ErrorInvalidRecipients" => {
             Failure::InvalidInput(problem.remedy("check the recipients: one complete address each"))
         }
-        "ErrorMessageSizeExceeded" => Failure::InvalidInput(problem.remedy(
+        "ErrorMimeContentInvalidBase64String" | "ErrorMimeContentInvalid" => {
+            Failure::InvalidInput(problem.remedy("give a complete MIME message (RFC 5322)"))
+        }
+        "ErrorMessageSizeExceeded" | "ErrorAttachmentSizeLimitExceeded" => Failure::InvalidInput(problem.remedy(
             "send a smaller attachment, or have the mailbox's message limit raised (35 MB unless \
              an administrator set it higher, 150 MB at most)",
         )),
         // Waiting does not empty a mailbox.
-        "ErrorQuotaExceeded" => Failure::Permanent(problem.remedy(format!(
-            "{mailbox} is full: have it cleared, then run the step again"
-        ))),
+        "ErrorQuotaExceeded" | "ErrorMessageSubmissionBlocked" => {
+            Failure::Permanent(problem.remedy(format!(
+                "{mailbox} is full, or an administrator blocked it from sending: have it cleared \
+                 or unblocked, then run the step again"
+            )))
+        }
+        // The tenant's limits of recipients and messages by the day ("Exchange Online limits").
+        "ErrorSubmissionQuotaExceeded" | "ErrorExceededMessageLimit" => {
+            Failure::Throttled(problem, retry_after(response))
+        }
+        "InefficientFilter" => Failure::InvalidInput(
+            problem.remedy("the service will not search for all of that at once: ask for less"),
+        ),
         "InvalidInternetMessageHeader" | "InvalidInternetMessageHeaderCollection" => {
             Failure::InvalidInput(
                 problem.remedy("headers begin with `x-`, and there may be at most five"),
@@ -165,9 +182,29 @@ mod tests {
         check(400, "ErrorInvalidRecipients", |f| {
             matches!(f, Failure::InvalidInput(_))
         });
-        check(507, "ErrorQuotaExceeded", |f| {
-            matches!(f, Failure::Permanent(_))
+        for code in ["ErrorQuotaExceeded", "ErrorMessageSubmissionBlocked"] {
+            check(507, code, |f| {
+                matches!(f, Failure::Permanent(p)
+                if p.remedy.as_deref().is_some_and(|r| r.contains("full")))
+            });
+        }
+        check(400, "ErrorExceededMessageLimit", |f| {
+            matches!(f, Failure::Throttled(_, None))
         });
+        check(404, "MailboxNotEnabledForRESTAPI", |f| {
+            matches!(f, Failure::NotFound(p)
+            if p.remedy.as_deref().is_some_and(|r| r.contains("licence")))
+        });
+        check(
+            400,
+            "ErrorMessageSizeExceeded",
+            |f| matches!(f, Failure::InvalidInput(p) if p.remedy.is_some()),
+        );
+        check(
+            400,
+            "ErrorInvalidRecipients",
+            |f| matches!(f, Failure::InvalidInput(p) if p.remedy.is_some()),
+        );
         check(412, "ErrorIrresolvableConflict", |f| {
             matches!(f, Failure::Unavailable(_))
         });

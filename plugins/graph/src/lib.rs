@@ -9,7 +9,9 @@ mod time;
 mod url;
 
 pub use error::{failure, unexpected};
-pub use folder::{FolderPath, Missing};
-pub use mailbox::{Mailbox, MessageHandle, message_schema};
-pub use time::{http_time, json_time, sent_at};
+pub use folder::{Folder, FolderPath, Missing, below};
+pub use mailbox::{
+    Mailbox, MessageHandle, attachments_path, next_link, rows, text, too_many_pages,
+};
+pub use time::{http_time, instant, iso_time, json_time, sent_at};
 pub use url::{encode, odata_text};

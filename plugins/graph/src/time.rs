@@ -24,6 +24,48 @@ pub fn json_time(text: &str) -> Option<i64> {
     (parts.next().is_none()).then_some(days * 86_400 + seconds(time)?)
 }
 
+/// A date (its beginning, in UTC) or an RFC 3339 time with its zone, as a designer writes it.
+#[must_use]
+pub fn instant(text: &str) -> Option<i64> {
+    let Some((time, zone)) = text.split_at_checked(19) else {
+        return json_time(&format!("{text}T00:00:00Z"));
+    };
+    let zone = match zone.strip_prefix('.') {
+        Some(fraction) => fraction.trim_start_matches(|c: char| c.is_ascii_digit()),
+        None => zone,
+    };
+    let offset = match (zone.get(..1)?, zone.get(1..)?) {
+        ("Z", "") => 0,
+        (sign @ ("+" | "-"), ahead) if ahead.len() == 5 => {
+            let ahead = seconds(&format!("{ahead}:00"))?;
+            if sign == "+" { ahead } else { -ahead }
+        }
+        _ => return None,
+    };
+    Some(json_time(&format!("{time}Z"))? - offset)
+}
+
+/// An instant as Graph's JSON and OData literals have it: `2026-11-21T08:00:00Z`.
+#[must_use]
+pub fn iso_time(instant: i64) -> String {
+    let (day, second) = (instant.div_euclid(86_400), instant.rem_euclid(86_400));
+    // Counted from 0000-03-01 on, in eras of 400 years, a leap day is an era's last day.
+    let day = day + 719_468;
+    let (era, day) = (day.div_euclid(146_097), day.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (date, is_next_year) = (day - (153 * month + 2) / 5 + 1, month >= 10);
+    let month = if is_next_year { month - 9 } else { month + 3 };
+    format!(
+        "{:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z",
+        era * 400 + year + i64::from(is_next_year),
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
 /// A time in a header: `Sat, 21 Nov 2026 08:00:00 GMT` (RFC 9110 section 5.6.7, the one form that
 /// servers may still write).
 #[must_use]
@@ -100,6 +142,35 @@ mod tests {
             assert_eq!(http_time(http), Some(expected), "{http}");
         }
         assert_eq!(json_time("1970-01-01T00:00:01.9999999Z"), Some(1));
+    }
+
+    #[test]
+    fn instants_are_written_as_they_are_read() {
+        for days in -200_000..60_000_i64 {
+            let instant = days * 86_400 + days.rem_euclid(86_400);
+            assert_eq!(json_time(&iso_time(instant)), Some(instant));
+        }
+        assert_eq!(iso_time(1_795_251_600), "2026-11-21T09:00:00Z");
+    }
+
+    #[test]
+    fn what_designers_write_has_a_zone_or_is_a_day() {
+        for (text, expected) in [
+            ("1970-01-02", Some(86_400)),
+            ("1970-01-01T00:00:05Z", Some(5)),
+            ("1970-01-01T01:00:00.25+01:00", Some(0)),
+            ("1969-12-31T22:30:00-01:30", Some(0)),
+            ("", None),
+            ("yesterday", None),
+            ("1970-01-01T00:00:00", None),
+            ("1970-01-01T00:00:00+25:00", None),
+            ("1970-01-01T00:00:00Z or 1 eq 1", None),
+            ("1970-01-01 or 1 eq 1", None),
+            ("1970-01-01T00:00:00.Z' or", None),
+            ("äöüäöüäöüäöü", None),
+        ] {
+            assert_eq!(instant(text), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub struct Call {
     pub(crate) idempotency_key: String,
     pub(crate) attempt: u32,
     pub(crate) time: u64,
+    pub(crate) cursor: Option<String>,
     pub(crate) host: Rc<dyn Host>,
 }
 
@@ -48,6 +49,7 @@ pub enum AccountKind {
 #[derive(Debug, Clone)]
 pub struct Output {
     pub(crate) json: String,
+    pub(crate) cursor: Option<String>,
 }
 
 impl Output {
@@ -57,14 +59,30 @@ impl Output {
     /// The value has no JSON form (a map whose keys are no text, say).
     pub fn new(value: impl Serialize) -> Result<Self, Failure> {
         serde_json::to_string(&value)
-            .map(|json| Self { json })
+            .map(Self::from_json)
             .map_err(|error| Failure::Permanent(Problem::new("InvalidOutput", error.to_string())))
     }
 
     /// An output whose JSON is written already; the host checks it like any other.
     #[must_use]
     pub fn from_json(json: impl Into<String>) -> Self {
-        Self { json: json.into() }
+        Self {
+            json: json.into(),
+            cursor: None,
+        }
+    }
+
+    /// The same with a source's cursor: the next poll gets it by [`Call::cursor`]. At most 64 KiB.
+    #[must_use]
+    pub fn with_cursor(mut self, cursor: impl Into<String>) -> Self {
+        self.cursor = Some(cursor.into());
+        self
+    }
+
+    /// The cursor, for tests.
+    #[must_use]
+    pub fn cursor(&self) -> Option<&str> {
+        self.cursor.as_deref()
     }
 
     /// The output as a value, for tests.
@@ -192,6 +210,12 @@ impl Call {
     #[must_use]
     pub fn time(&self) -> u64 {
         self.time
+    }
+
+    /// For sources: what the last poll returned as its cursor; `None` on the first one.
+    #[must_use]
+    pub fn cursor(&self) -> Option<&str> {
+        self.cursor.as_deref()
     }
 
     /// Says how far the action is.

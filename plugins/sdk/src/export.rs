@@ -61,6 +61,7 @@ impl<P: Plugin> actions::Guest for Component<P> {
             idempotency_key: call.idempotency_key,
             attempt: call.attempt,
             time: call.time,
+            cursor: call.cursor,
             host,
         };
         let result = P::run(&call);
@@ -69,7 +70,7 @@ impl<P: Plugin> actions::Guest for Component<P> {
         match result {
             Ok(output) => Ok(actions::Output {
                 json: output.json,
-                cursor: None,
+                cursor: output.cursor,
             }),
             Err(failure) => Err(failure_into_wit(failure)),
         }

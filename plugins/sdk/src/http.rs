@@ -247,6 +247,13 @@ impl<'a> RequestBuilder<'a> {
         self
     }
 
+    /// Takes at most so many bytes of the answer into memory; 4 MiB where this is not called. A
+    /// longer answer is [`HttpError::TooLarge`].
+    pub fn inline(mut self, limit: u32) -> Self {
+        self.request.receive = Receive::Inline(limit);
+        self
+    }
+
     /// Puts a 2xx answer's body into a new document of at most `limit` bytes.
     pub fn into_document(mut self, name: &str, media_type: Option<&str>, limit: u64) -> Self {
         self.request.receive = Receive::Document {

@@ -73,7 +73,7 @@ pub use document::{Document, DocumentRef, DocumentWriter, document_schema};
 pub use export::Component;
 pub use failure::{Failure, Problem};
 pub use http::{Content, HttpError, Part, Receive, Request, RequestBuilder, Response};
-pub use manifest::{Action, Manifest};
+pub use manifest::{Action, Json, Manifest};
 
 /// A processor plugin.
 pub trait Plugin: 'static {

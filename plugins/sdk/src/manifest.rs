@@ -1,6 +1,8 @@
 //! What a plugin says of itself.
 
-use serde_json::{Value, json};
+use std::borrow::Cow;
+
+use serde_json::Value;
 
 use crate::bindings::exports::docket::processor::actions as wit;
 
@@ -38,6 +40,15 @@ impl Manifest {
         &self.actions
     }
 
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn described(&self) -> Value {
+        serde_json::json!({
+            "id": self.id,
+            "summary": self.summary,
+            "actions": self.actions.iter().map(Action::described).collect::<Vec<_>>(),
+        })
+    }
+
     pub(crate) fn into_wit(self) -> wit::Manifest {
         wit::Manifest {
             id: self.id.into(),
@@ -52,12 +63,44 @@ impl Manifest {
 #[derive(Debug, Clone)]
 pub struct Action {
     name: &'static str,
+    kind: wit::ActionKind,
     summary: &'static str,
-    input: Value,
-    output: Value,
+    input: Json,
+    output: Json,
     requests: Vec<[&'static str; 3]>,
     scopes: Vec<wit::Scope>,
-    examples: Vec<(&'static str, Value)>,
+    examples: Vec<(&'static str, Json)>,
+}
+
+/// JSON in a manifest: a [`Value`], or text that is JSON already, which makes a smaller component
+/// than the code that `json!` becomes.
+#[derive(Debug, Clone)]
+pub struct Json(Cow<'static, str>);
+
+impl Json {
+    /// The value; `null` where the text is no JSON, which the host refuses.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<Value> for Json {
+    fn from(value: Value) -> Self {
+        Self(value.to_string().into())
+    }
+}
+
+impl From<&'static str> for Json {
+    fn from(text: &'static str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<String> for Json {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
 }
 
 impl Action {
@@ -66,26 +109,38 @@ impl Action {
     pub fn new(name: &'static str, summary: &'static str) -> Self {
         Self {
             name,
+            kind: wit::ActionKind::Action,
             summary,
-            input: json!({"type": "object", "additionalProperties": false}),
-            output: json!(true),
+            input: r#"{"type":"object","additionalProperties":false}"#.into(),
+            output: "true".into(),
             requests: Vec::new(),
             scopes: Vec::new(),
             examples: Vec::new(),
         }
     }
 
+    /// A source: polled by a trigger. Its output has a list `items`, each of which starts a run, and
+    /// a [cursor](crate::Output::with_cursor) that the next poll gets. An item's `key` is text that
+    /// names it for good: what was returned before under the same key starts nothing.
+    #[must_use]
+    pub fn source(name: &'static str, summary: &'static str) -> Self {
+        Self {
+            kind: wit::ActionKind::Source,
+            ..Self::new(name, summary)
+        }
+    }
+
     /// The same with a JSON Schema (2020-12) of its input.
     #[must_use]
-    pub fn input(mut self, schema: Value) -> Self {
-        self.input = schema;
+    pub fn input(mut self, schema: impl Into<Json>) -> Self {
+        self.input = schema.into();
         self
     }
 
     /// The same with a JSON Schema (2020-12) of its output.
     #[must_use]
-    pub fn output(mut self, schema: Value) -> Self {
-        self.output = schema;
+    pub fn output(mut self, schema: impl Into<Json>) -> Self {
+        self.output = schema.into();
         self
     }
 
@@ -117,8 +172,8 @@ impl Action {
 
     /// The same with an input worth showing.
     #[must_use]
-    pub fn example(mut self, title: &'static str, input: Value) -> Self {
-        self.examples.push((title, input));
+    pub fn example(mut self, title: &'static str, input: impl Into<Json>) -> Self {
+        self.examples.push((title, input.into()));
         self
     }
 
@@ -130,23 +185,60 @@ impl Action {
 
     /// The schema of its input.
     #[must_use]
-    pub const fn input_schema(&self) -> &Value {
-        &self.input
+    pub fn input_schema(&self) -> Value {
+        self.input.value()
+    }
+
+    /// The schema of its output.
+    #[must_use]
+    pub fn output_schema(&self) -> Value {
+        self.output.value()
+    }
+
+    /// The requests that it makes: method, URL pattern, and why.
+    #[must_use]
+    pub fn requests(&self) -> &[[&'static str; 3]] {
+        &self.requests
     }
 
     /// The examples: title and input.
     #[must_use]
-    pub fn examples(&self) -> &[(&'static str, Value)] {
-        &self.examples
+    pub fn examples(&self) -> Vec<(&'static str, Value)> {
+        let examples = self.examples.iter();
+        examples
+            .map(|(title, input)| (*title, input.value()))
+            .collect()
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn described(&self) -> Value {
+        let scope = |scope: &wit::Scope| {
+            let names = [
+                Some(&scope.name),
+                scope.shared.as_ref(),
+                scope.application.as_ref(),
+            ];
+            serde_json::json!([names, scope.reason])
+        };
+        serde_json::json!({
+            "name": self.name,
+            "kind": if self.kind == wit::ActionKind::Source { "source" } else { "action" },
+            "summary": self.summary,
+            "requests": self.requests.iter().map(|need| need.join(" | ")).collect::<Vec<_>>(),
+            "scopes": self.scopes.iter().map(scope).collect::<Vec<_>>(),
+            "input": self.input_schema(),
+            "output": self.output_schema(),
+            "examples": self.examples(),
+        })
     }
 
     fn into_wit(self) -> wit::Action {
         wit::Action {
             name: self.name.into(),
-            kind: wit::ActionKind::Action,
+            kind: self.kind,
             summary: self.summary.into(),
-            input: self.input.to_string(),
-            output: self.output.to_string(),
+            input: self.input.0.into_owned(),
+            output: self.output.0.into_owned(),
             requests: self
                 .requests
                 .into_iter()
@@ -162,7 +254,7 @@ impl Action {
                 .into_iter()
                 .map(|(title, input)| wit::Example {
                     title: title.into(),
-                    input: input.to_string(),
+                    input: input.0.into_owned(),
                 })
                 .collect(),
         }

@@ -13,7 +13,7 @@ use crate::document::{Bytes, Writer};
 use crate::export::Host;
 use crate::{
     Account, AccountKind, Call, Content, Document, DocumentRef, DocumentWriter, Failure, HttpError,
-    Part, Problem, Receive, Request, Response,
+    Manifest, Part, Problem, Receive, Request, Response,
 };
 
 /// A document in memory.
@@ -83,6 +83,31 @@ pub fn answer(status: u16, body: &Value) -> Response {
     }
 }
 
+/// A manifest as the host reads it, for golden tests; schemas and examples as values.
+#[must_use]
+pub fn manifest(manifest: &Manifest) -> Value {
+    manifest.described()
+}
+
+/// Compares a value with the JSON in a file of the package, such as `tests/manifest.json`. With
+/// `UPDATE` set in the environment, the file is written instead.
+///
+/// # Panics
+/// They differ; the message names the first line that does.
+pub fn golden(file: &str, value: &Value) {
+    let found = format!("{value:#}\n");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(file, &found).unwrap_or_else(|error| panic!("{file}: {error}"));
+        return;
+    }
+    let expected = std::fs::read_to_string(file).unwrap_or_default();
+    let lines = found.lines().zip(expected.lines().map(Some).chain(std::iter::repeat(None)));
+    for (number, (line, expected)) in (1..).zip(lines) {
+        assert_eq!(Some(line), expected, "{file}:{number}; UPDATE=1 writes it anew");
+    }
+    assert!(found.lines().count() == expected.lines().count(), "{file} has more lines");
+}
+
 /// The function that answers a test's requests.
 pub type Answers = Box<dyn FnMut(&Sent) -> Result<Response, HttpError>>;
 
@@ -95,11 +120,12 @@ pub struct TestCall {
 struct TestHost {
     answers: RefCell<Answers>,
     sent: RefCell<Vec<Sent>>,
+    logged: RefCell<Vec<String>>,
 }
 
 impl TestCall {
-    /// A first attempt of `action`, as `svc@contoso.example`, with the endpoints
-    /// `graph` = `https://graph.test` and `outlook` = `https://outlook.test`.
+    /// A first attempt of `action` at 2026-11-21T09:00:00Z, as `svc@contoso.example`, with the
+    /// endpoints `graph` = `https://graph.test` and `outlook` = `https://outlook.test`.
     pub fn new(
         action: &str,
         input: &Value,
@@ -108,6 +134,7 @@ impl TestCall {
         let host = Rc::new(TestHost {
             answers: RefCell::new(Box::new(answers)),
             sent: RefCell::default(),
+            logged: RefCell::default(),
         });
         let endpoint = |name: &str| (name.to_owned(), format!("https://{name}.test"));
         let call = Call {
@@ -121,7 +148,8 @@ impl TestCall {
             }),
             idempotency_key: "0193b3c4-5a6b-7c8d-9e0f-a1b2c3d4e5f6".to_owned(),
             attempt: 1,
-            time: 1_763_700_000_000,
+            time: 1_795_251_600_000,
+            cursor: None,
             host: Rc::clone(&host) as Rc<dyn Host>,
         };
         Self { call, host }
@@ -141,6 +169,36 @@ impl TestCall {
         self
     }
 
+    /// The same of another step: with another idempotency key.
+    #[must_use]
+    pub fn with_key(mut self, key: &str) -> Self {
+        key.clone_into(&mut self.call.idempotency_key);
+        self
+    }
+
+    /// The same at another time, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn with_time(mut self, time: u64) -> Self {
+        self.call.time = time;
+        self
+    }
+
+    /// The same as a poll after one that returned this cursor.
+    #[must_use]
+    pub fn with_cursor(mut self, cursor: &str) -> Self {
+        self.call.cursor = Some(cursor.to_owned());
+        self
+    }
+
+    /// The same as an account of another kind.
+    #[must_use]
+    pub fn with_account_kind(mut self, kind: AccountKind) -> Self {
+        if let Some(account) = &mut self.call.account {
+            account.kind = kind;
+        }
+        self
+    }
+
     /// The call.
     #[must_use]
     pub fn call(&self) -> &Call {
@@ -151,6 +209,12 @@ impl TestCall {
     #[must_use]
     pub fn sent(&self) -> Vec<Sent> {
         self.host.sent.borrow().clone()
+    }
+
+    /// What was logged so far.
+    #[must_use]
+    pub fn logged(&self) -> Vec<String> {
+        self.host.logged.borrow().clone()
     }
 }
 
@@ -183,6 +247,11 @@ impl Host for TestHost {
             let media_type = media_type.as_deref().or(response.header("content-type"));
             let media_type = media_type.unwrap_or("application/octet-stream");
             response.body = Content::Document(document(name, media_type, &bytes));
+        }
+        if let (Receive::Inline(limit), Content::Inline(bytes)) = (&request.receive, &response.body)
+            && bytes.len() as u64 > u64::from(*limit)
+        {
+            return Err(HttpError::TooLarge((*limit).into()));
         }
         Ok(response)
     }
@@ -222,7 +291,9 @@ impl Host for TestHost {
 
     fn progress(&self, _done: u64, _total: Option<u64>, _message: &str) {}
 
-    fn log(&self, _message: &str) {}
+    fn log(&self, message: &str) {
+        self.logged.borrow_mut().push(message.to_owned());
+    }
 }
 
 fn bytes(part: &Part) -> Vec<u8> {

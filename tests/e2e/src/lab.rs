@@ -161,6 +161,15 @@ impl Lab {
         &self,
         between: impl FnOnce(Arc<dyn EventStore>) -> Arc<dyn EventStore>,
     ) -> Host {
+        self.open_limited(between, Limits::default()).await
+    }
+
+    /// The same with other limits of what a plugin may use.
+    pub async fn open_limited(
+        &self,
+        between: impl FnOnce(Arc<dyn EventStore>) -> Arc<dyn EventStore>,
+        limits: Limits,
+    ) -> Host {
         let folder = self.folder.path();
         let store: Arc<dyn EventStore> =
             Arc::new(SqliteStore::open(&folder.join("journal.db")).expect("a journal"));
@@ -170,7 +179,7 @@ impl Lab {
             components: folder.join("components"),
             // Shared by all laboratories, so that each component is compiled once.
             cache: workspace().join("target/guests/compiled"),
-            limits: Limits::default(),
+            limits,
         };
         let sandbox = Sandbox::new(config, Arc::clone(&documents), Arc::new(self.connections()))
             .expect("a sandbox");

@@ -1,0 +1,128 @@
+//! The actions of `graph-import` as components in the whole host, against the tenant.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use std::sync::Arc;
+
+use docket_e2e::{Lab, Silent};
+use docket_model::{RunId, RunResult};
+use docket_tenant::{Attachment, Fault, FaultAction, Recipient, SeedMail, TenantConfig};
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+const MAILBOX: &str = "invoices@contoso.example";
+
+/// Runs one step of `graph-import`, and gives its output.
+async fn import(lab: &Lab, action: &str, with: &str) -> Value {
+    let host = lab.open().await;
+    let text = format!(
+        "workflow: test\non: {{manual: }}\nconnections: {{graph-import: contoso}}\nsteps:\n  \
+         - id: import\n    uses: graph-import/{action}\n    with: {with}\n\
+         outputs: {{found: \"${{{{ steps.import.output }}}}\"}}\n"
+    );
+    let run: RunId = "r-1".parse().unwrap();
+    host.start(&run, &host.plan_of("test.yaml", &text), Map::new()).await.unwrap();
+    let driven = host.engine.drive(&run, Arc::new(Silent), CancellationToken::new());
+    match driven.await.unwrap() {
+        RunResult::Succeeded { outputs } => outputs["found"].clone(),
+        other => panic!("{with}: {other:?}"),
+    }
+}
+
+fn subjects(list: &Value) -> Vec<&str> {
+    let list = list.as_array().unwrap().iter();
+    list.map(|message| message["subject"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_and_folders_give_what_they_say() {
+    for (with, expected) in [
+        (
+            "{mailbox: invoices@contoso.example, folder: Invoices, subject: nw-778}",
+            vec!["Invoice NW-778 and delivery note"],
+        ),
+        (
+            "{mailbox: invoices@contoso.example, folder: Invoices, from: finance@litware.example}",
+            vec!["Your invoice LIT-15"],
+        ),
+        (
+            "{mailbox: invoices@contoso.example, folder: Invoices, has-attachments: false}",
+            vec!["Our new bank details from next month"],
+        ),
+        (
+            "{mailbox: invoices@contoso.example, folder: msgfolderroot, subfolders: true, from: '@fabrikam.example', order: newest-first}",
+            vec!["Our new bank details from next month", "Invoice INV-2041"],
+        ),
+        (
+            "{mailbox: invoices@contoso.example, folder: Invoices, category: Red}",
+            vec![],
+        ),
+    ] {
+        let lab = Lab::start().await;
+        let found = import(&lab, "messages", with).await;
+        assert_eq!(subjects(&found["messages"]), expected, "{with}");
+        assert_eq!(found["more"], false, "{with}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_comes_whole_when_asked_for() {
+    let lab = Lab::start().await;
+    let with = "{mailbox: invoices@contoso.example, folder: Invoices, subject: LIT-15, body: both, headers: true, original: true, inline: true}";
+    let found = import(&lab, "messages", with).await;
+    let message = &found["messages"][0];
+    assert!(message["html"].as_str().unwrap().contains("<p>"), "{message}");
+    assert!(!message["text"].as_str().unwrap().contains('<'), "{message}");
+    assert_eq!(message["folder"], "Invoices");
+    assert_eq!(message["original"]["name"], "Your invoice LIT-15.eml");
+    let names = message["attachments"].as_array().unwrap().iter();
+    let names: Vec<_> = names.map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["logo.png", "LIT-15.pdf"]);
+    assert!(message["headers"].is_array(), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_gives_every_message_through_the_services_own_delta_pages() {
+    let mut config = TenantConfig::contoso();
+    for number in 0..60 {
+        let from = Recipient::named("Fabrikam", "billing@fabrikam.example");
+        let mut mail = SeedMail::text(MAILBOX, from, &format!("Extra {number}"), "Hello");
+        mail.folder = "Invoices".to_owned();
+        mail.attachments = vec![Attachment::file("../a\u{202e}b.pdf", "application/pdf", b"".to_vec())];
+        config.mail.push(mail);
+    }
+    let lab = Lab::start_with(config).await;
+    let lost = Fault::next("GET", "*/messages/delta", FaultAction::DeltaLost).nth(3);
+    lab.tenant.state().add_fault(lost);
+    let with = "{mailbox: invoices@contoso.example, folder: Invoices, since: 2000-01-01, limit: 100}";
+    let found = import(&lab, "new-messages", with).await;
+    let mut all = subjects(&found["items"]);
+    assert_eq!(found["more"], false);
+    assert_eq!(all.len(), 64, "{all:?}");
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 64, "one was given twice");
+    let extra = found["items"].as_array().unwrap().iter();
+    let extra = extra.filter(|item| item["subject"].as_str().unwrap().starts_with("Extra"));
+    for item in extra {
+        assert_eq!(item["key"], item["id"]);
+        let file = &item["attachments"][0];
+        assert_eq!(file["name"], ".._ab.pdf");
+        assert_eq!(file["document"]["size"], 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_is_asked_for_again() {
+    let lab = Lab::start().await;
+    for path in ["*/mailFolders/*/messages", "*/attachments", "*/$value"] {
+        let cut = Fault::next("GET", path, FaultAction::CutOff { bytes: 20 });
+        lab.tenant.state().add_fault(cut);
+    }
+    let with = "{mailbox: invoices@contoso.example, folder: Invoices}";
+    let found = import(&lab, "messages", with).await;
+    assert_eq!(found["messages"].as_array().unwrap().len(), 4);
+    let files = found["messages"].as_array().unwrap().iter();
+    let files: usize = files.map(|m| m["attachments"].as_array().unwrap().len()).sum();
+    assert_eq!(files, 4);
+}
