@@ -142,14 +142,19 @@ fn has_debian() -> bool {
             })
 }
 
-fn install_debian() -> Result<()> {
-    eprintln!("installing {} …", DEBIAN_PACKAGES.join(" "));
+/// Installs packages of the distribution.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    eprintln!("installing {} …", packages.join(" "));
     let mut install: Vec<OsString> = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
         .map(OsString::from)
         .into();
-    install.extend(DEBIAN_PACKAGES.map(OsString::from));
+    install.extend(packages.iter().map(OsString::from));
     let update = ["apt-get", "update", "-qq"].map(OsString::from);
-    let done = as_root(&update).and_then(|()| as_root(&install));
+    as_root(&update).and_then(|()| as_root(&install))
+}
+
+fn install_debian() -> Result<()> {
+    let done = install(&DEBIAN_PACKAGES);
     if done.is_ok() && has_debian() {
         return Ok(());
     }

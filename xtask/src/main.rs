@@ -1,8 +1,10 @@
 //! What a clone needs beyond cargo: it sets up the WebAssembly target, builds guests and host, and
-//! then runs the demo, the tests or the benchmarks.
+//! then runs the demo, the tests or the benchmarks; and it holds the simulated tenant to Microsoft's
+//! own clients.
 
 mod bench;
 mod guests;
+mod referees;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -53,18 +55,33 @@ enum Task {
         /// Only the benchmarks whose name holds this.
         filter: Option<String>,
     },
+    /// Installs Microsoft's own clients, and has them use the simulated tenant.
+    Referees {
+        /// What is refereed.
+        #[arg(value_enum)]
+        suite: referees::Suite,
+        /// Only the cases whose name holds this.
+        filter: Option<String>,
+    },
 }
 
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     let root = root()?;
     let began = Instant::now();
-    let components = guests::build(&root, guests::set_up(cli.guests)?)?;
+    let components = || guests::build(&root, guests::set_up(cli.guests)?);
     match cli.task {
-        Task::Guests => Ok(ExitCode::SUCCESS),
-        Task::Demo { json, keep } => demo(&root, &components, began, json, keep),
-        Task::Test { arguments } => test(&root, arguments),
-        Task::Bench { json, filter } => bench::run(&root, json, filter.as_deref()),
+        Task::Guests => components().map(|_| ExitCode::SUCCESS),
+        Task::Demo { json, keep } => demo(&root, &components()?, began, json, keep),
+        Task::Test { arguments } => {
+            components()?;
+            test(&root, arguments)
+        }
+        Task::Bench { json, filter } => {
+            components()?;
+            bench::run(&root, json, filter.as_deref())
+        }
+        Task::Referees { suite, filter } => referees::run(&root, suite, filter.as_deref()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Serves the demo tenant until Ctrl-C, for looking at it and for trying other clients on it.
+//! Serves the demo tenant until Ctrl-C, for looking at it and for trying other clients on it. With
+//! `--until-end-of-input` it ends with its standard input too, so that it cannot outlive who started it.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -19,7 +20,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "ca_pem": tenant.ca_pem(),
     });
     writeln!(std::io::stdout(), "{facts}")?;
-    tokio::signal::ctrl_c().await?;
+    let with_input = std::env::args().any(|argument| argument == "--until-end-of-input");
+    let (gone, input) = tokio::sync::oneshot::channel::<()>();
+    // A thread of its own: a read of a terminal cannot be given up.
+    std::thread::spawn(move || {
+        let _gone = gone;
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    });
+    tokio::select! {
+        done = tokio::signal::ctrl_c() => done?,
+        _ = input, if with_input => {}
+    }
     tenant.shutdown().await;
     Ok(())
 }

@@ -79,6 +79,8 @@ pub struct UserConfig {
     pub localised: BTreeMap<String, String>,
     /// The administrator's "always keep a copy" of what delegates send.
     pub keeps_delegate_copies: bool,
+    /// How much the mailbox may hold, in bytes; `None` is no limit.
+    pub quota: Option<usize>,
 }
 
 impl UserConfig {
@@ -94,6 +96,7 @@ impl UserConfig {
             folders: Vec::new(),
             localised: BTreeMap::new(),
             keeps_delegate_copies: false,
+            quota: None,
         }
     }
 
@@ -256,6 +259,8 @@ pub struct Timings {
     pub access_token: SignedDuration,
     /// A refresh token's life without use (90 days).
     pub refresh_token: SignedDuration,
+    /// A sign-in-frequency policy: how long after a sign-in refreshing ends (AADSTS70043); none by default.
+    pub sign_in_frequency: Option<SignedDuration>,
     /// An authorization code's life (about 10 minutes).
     pub code: SignedDuration,
     /// A device code's life (15 minutes).
@@ -275,6 +280,7 @@ impl Default for Timings {
         Self {
             access_token: SignedDuration::from_secs(4500),
             refresh_token: SignedDuration::from_hours(24 * 90),
+            sign_in_frequency: None,
             code: SignedDuration::from_mins(10),
             device_code: SignedDuration::from_mins(15),
             device_interval: 5,
@@ -327,6 +333,8 @@ pub struct Policies {
     pub max_message: usize,
     /// External addresses that bounce.
     pub bouncing: Vec<String>,
+    /// Whether next and delta links name the mailbox by its object id, whatever the request named it by.
+    pub links_by_object_id: bool,
 }
 
 impl Default for Policies {
@@ -345,6 +353,7 @@ impl Default for Policies {
             user_consent: true,
             max_message: 160 * 1024 * 1024,
             bouncing: Vec::new(),
+            links_by_object_id: false,
         }
     }
 }

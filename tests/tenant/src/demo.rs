@@ -46,6 +46,11 @@ impl TenantConfig {
                 invoices_user,
                 UserConfig::person("anna@contoso.example", "Anna Berg"),
                 UserConfig::person("ben@contoso.example", "Ben Castle"),
+                UserConfig {
+                    is_admin: true,
+                    has_mailbox: false,
+                    ..UserConfig::person("admin@contoso.example", "Contoso Administrator")
+                },
             ],
             rights,
             apps: vec![demo_app()],

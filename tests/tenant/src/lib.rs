@@ -39,7 +39,7 @@ pub use demo::{DEMO_CLIENT_ID, pdf};
 pub use error::TenantError;
 pub use faults::{Fault, FaultAction};
 pub use recorder::Recorded;
-pub use state::{NewSecret, StoredMessage, TenantState, ThrottleCounts};
+pub use state::{NewSecret, SignInRecord, StoredMessage, TenantState, ThrottleCounts};
 pub use store::ids::IdForm;
 pub use store::message::{Attachment, Body, Content, Message, Recipient};
 pub use store::{OutsideMail, UserState};

@@ -109,6 +109,10 @@ pub(crate) struct Throttle {
     pub(crate) highest_in_flight: u32,
     /// How many requests were refused.
     pub(crate) refused: u64,
+    /// How many requests were over the limits, whether those are on or not.
+    pub(crate) over_limits: u64,
+    /// How many requests came.
+    pub(crate) requests: u64,
 }
 
 impl Throttle {
@@ -130,9 +134,8 @@ impl Throttle {
         let upload_left = meter.upload.roll(now, config.upload_window_seconds);
         meter.window.used += 1;
         let app_in_flight = self.per_app.entry(app.to_owned()).or_default();
-        let refusal = if !config.enabled {
-            None
-        } else if meter.in_flight >= config.concurrent
+        self.requests += 1;
+        let over = if meter.in_flight >= config.concurrent
             || (config.concurrent_per_app > 0 && *app_in_flight >= config.concurrent_per_app)
         {
             Some(("MailboxConcurrency", 1))
@@ -143,7 +146,10 @@ impl Throttle {
         } else {
             None
         };
-        if let Some((limit, seconds)) = refusal {
+        self.over_limits += u64::from(over.is_some());
+        if let Some((limit, seconds)) = over
+            && config.enabled
+        {
             self.refused += 1;
             return Err(refuse(config.retry_after, limit, seconds, now));
         }

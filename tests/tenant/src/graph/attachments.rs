@@ -177,6 +177,7 @@ pub(crate) fn add(ctx: &Ctx<'_>, id: &str) -> Answer {
     if size + attachment.len() > world.policies.max_message {
         return Err(too_big());
     }
+    world.check_room(ctx.account, attachment.len())?;
     let now = whole_seconds(ctx.call.now);
     let mailbox = ctx.mailbox_mut(world, Want::Write)?;
     let mut number = 0;

@@ -98,7 +98,7 @@ pub(crate) fn messages(ctx: &Ctx<'_>, folder: &str) -> Answer {
     } else {
         changes(mailbox, folder, &query, &token, page, view, ctx.prefer.ids)
     };
-    let link = format!("{}{}?", ctx.call.base, ctx.call.path);
+    let link = format!("{}?", ctx.own_link(&world));
     let mut out = Map::new();
     out.insert(
         "@odata.context".into(),

@@ -12,10 +12,10 @@ use crate::graph::filter::{self, Subject};
 use crate::graph::query::Query;
 use crate::graph::{Answer, Ctx, messages, render};
 use crate::rights::Want;
-use crate::store::html;
 use crate::store::mailbox::{Mailbox, position};
 use crate::store::message::Message;
-use crate::wire::{Call, Reply};
+use crate::store::{World, html};
+use crate::wire::Reply;
 
 /// The default page.
 const PAGE: usize = 10;
@@ -54,7 +54,7 @@ pub(crate) fn messages(ctx: &Ctx<'_>, folder: Option<&str>) -> Answer {
     if more {
         out.insert(
             "@odata.nextLink".into(),
-            next_link(ctx.call, query.skip.saturating_add(page)).into(),
+            next_link(ctx, &world, query.skip.saturating_add(page)).into(),
         );
     }
     Ok(ctx.json(StatusCode::OK, &Value::Object(out)))
@@ -82,9 +82,9 @@ pub(crate) fn count(ctx: &Ctx<'_>, folder: Option<&str>) -> Answer {
 }
 
 /// The same request with another `$skip`, on the origin that was addressed.
-pub(crate) fn next_link(call: &Call, skip: usize) -> String {
-    let mut link = format!("{}{}?", call.base, call.path);
-    for pair in call.query.split('&').filter(|pair| !pair.is_empty()) {
+pub(crate) fn next_link(ctx: &Ctx<'_>, world: &World, skip: usize) -> String {
+    let mut link = format!("{}?", ctx.own_link(world));
+    for pair in ctx.call.query.split('&').filter(|pair| !pair.is_empty()) {
         let name = pair.split('=').next().unwrap_or("").to_ascii_lowercase();
         if !matches!(name.as_str(), "$skip" | "%24skip" | "skip") {
             link.push_str(pair);

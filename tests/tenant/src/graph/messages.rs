@@ -109,6 +109,7 @@ pub(crate) fn create(ctx: &Ctx<'_>, folder_name: Option<&str>) -> Answer {
         )?;
     }
     name_recipients(world, &mut draft);
+    world.check_room(ctx.account, draft.size())?;
     let mailbox = ctx.mailbox_mut(world, Want::Write)?;
     let message = mailbox.insert(draft);
     let mailbox = ctx.mailbox(world, Want::Write)?;
@@ -264,6 +265,7 @@ pub(crate) fn copy(ctx: &Ctx<'_>, folder: Option<&str>, id: &str) -> Answer {
     let mailbox = ctx.mailbox(world, Want::Write)?;
     let original = Arc::clone(find(world, mailbox, folder, id)?);
     let to = destination(ctx, mailbox)?;
+    world.check_room(ctx.account, original.size())?;
     let key = world.new_key();
     let copy = Message {
         folder: to,

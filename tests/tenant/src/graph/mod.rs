@@ -25,6 +25,7 @@ use crate::error::GraphError;
 use crate::graph::path::Segment;
 use crate::graph::query::{Prefer, Query};
 use crate::graph::render::View;
+use crate::identity::aadsts;
 use crate::rights::{Caller, Want, check_mailbox};
 use crate::state::TenantState;
 use crate::store::World;
@@ -124,6 +125,18 @@ impl Ctx<'_> {
         .into()
     }
 
+    /// The address of the request itself, without its query, for links in the answer.
+    pub(crate) fn own_link(&self, world: &World) -> String {
+        let Call { base, path, .. } = self.call;
+        if world.policies.links_by_object_id
+            && let Some(rest) = path::below_user(path)
+        {
+            let id = &world.accounts[self.account].user.id;
+            return format!("{base}/v1.0/users/{id}{rest}");
+        }
+        format!("{base}{path}")
+    }
+
     pub(crate) fn json(&self, status: StatusCode, value: &Value) -> Reply {
         self.prefer.confirm(Reply::graph_json(status, value))
     }
@@ -184,6 +197,13 @@ fn authenticate(state: &TenantState, call: &Call) -> Result<Caller, GraphError> 
         return Err(GraphError::unauthenticated(
             "Lifetime validation failed, the token is expired.",
         ));
+    }
+    let challenged = known.answers_claims
+        && known
+            .account
+            .is_some_and(|account| known.stamp <= world.accounts[account].fresh_needed_before);
+    if challenged {
+        return Err(GraphError::claims_challenge(aadsts::CLAIMS));
     }
     Ok(Caller {
         client_id: known.client_id.clone(),

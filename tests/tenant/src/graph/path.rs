@@ -37,6 +37,27 @@ pub(crate) fn parse(path: &str) -> Option<Vec<Segment>> {
     Some(segments)
 }
 
+/// What follows the user in `/v1.0/users/{user}/…` or `/v1.0/users('{user}')/…`, as it was sent.
+pub(crate) fn below_user(path: &str) -> Option<&str> {
+    let mut slashes = path.match_indices('/').map(|(at, _)| at);
+    let (_, user) = (slashes.next()?, slashes.next()?);
+    let key = path.get(user + 1..)?;
+    let is_key = key
+        .get(..6)
+        .is_some_and(|start| start.eq_ignore_ascii_case("users/"));
+    let is_call = key
+        .get(..6)
+        .is_some_and(|start| start.eq_ignore_ascii_case("users("));
+    let end = if is_key {
+        slashes.nth(1)?
+    } else if is_call {
+        slashes.next()?
+    } else {
+        return None;
+    };
+    path.get(end..)
+}
+
 fn step(text: &str) -> Segment {
     let name = text.to_ascii_lowercase();
     let name = name
@@ -52,6 +73,18 @@ fn step(text: &str) -> Segment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_the_user() {
+        let check = |path: &str, expected: Option<&str>| {
+            assert_eq!(below_user(path), expected, "{path}");
+        };
+        check("/v1.0/users/a@b/messages/x", Some("/messages/x"));
+        check("/v1.0/users('a%40b')/messages", Some("/messages"));
+        check("/v1.0/me/messages", None);
+        check("/v1.0/users", None);
+        check("/", None);
+    }
 
     #[test]
     fn both_spellings() {

@@ -30,6 +30,7 @@ pub(crate) fn create(ctx: &Ctx<'_>, id: &str, kind: Kind) -> Answer {
     let world = &mut *world;
     ctx.mailbox(world, Want::Write)?;
     let draft = build(ctx, world, id, kind)?;
+    world.check_room(ctx.account, draft.size())?;
     let message = ctx.mailbox_mut(world, Want::Write)?.insert(draft);
     let mailbox = ctx.mailbox(world, Want::Write)?;
     Ok(show(ctx, world, mailbox, &message, StatusCode::CREATED))
@@ -45,6 +46,7 @@ pub(crate) fn send(ctx: &Ctx<'_>, id: &str, kind: Kind) -> Answer {
     check_mailbox(world, ctx.caller, ctx.account, Want::Send)?;
     let mut draft = build(ctx, world, id, kind)?;
     sending::prepare(ctx, world, &mut draft)?;
+    world.check_room(ctx.account, draft.size())?;
     sending::submit(ctx, world, draft, true);
     Ok(Reply::empty(StatusCode::ACCEPTED))
 }

@@ -48,6 +48,7 @@ pub(crate) fn send_mail(ctx: &Ctx<'_>) -> Answer {
         None => mime::apply(&mut draft, &ctx.call.body, now)?,
     }
     prepare(ctx, world, &mut draft)?;
+    world.check_room(ctx.account, draft.size())?;
     let key = draft.key;
     let mailbox = world.accounts[ctx.account]
         .mailbox

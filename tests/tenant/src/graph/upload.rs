@@ -82,6 +82,7 @@ pub(crate) fn create(ctx: &Ctx<'_>, id: &str) -> Answer {
     if message.size() as u64 + size > world.policies.max_message as u64 {
         return Err(too_big());
     }
+    world.check_room(ctx.account, usize::try_from(size).unwrap_or(usize::MAX))?;
     let content_type = input::member(&item, "contentType").and_then(Value::as_str);
     let expires = ctx
         .call

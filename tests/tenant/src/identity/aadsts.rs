@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 use crate::identity::aadsts_rows::ROWS;
 use crate::wire::Call;
 
+/// What a conditional access policy demands of the next sign-in.
+pub(crate) const CLAIMS: &str =
+    "{\"access_token\":{\"capolids\":{\"essential\":true,\"values\":[\"docket-policy\"]}}}";
+
 /// A failure of the sign-in service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Aadsts {
@@ -32,10 +36,7 @@ pub(crate) fn aadsts(code: u32) -> Aadsts {
         50173 | 700_082 | 70008 | 700_084 | 70043 => Some("bad_token"),
         _ => None,
     };
-    let claims = matches!(code, 50076 | 50079 | 50158).then(|| {
-        "{\"access_token\":{\"capolids\":{\"essential\":true,\"values\":[\"docket-policy\"]}}}"
-            .to_owned()
-    });
+    let claims = matches!(code, 50076 | 50079 | 50158).then(|| CLAIMS.to_owned());
     Aadsts {
         code,
         error,

@@ -36,15 +36,16 @@ pub(crate) fn check(
         .directory
         .app(client_id)
         .ok_or_else(|| aadsts(700_016))?;
+    // MSAL for Python pads its thumbprints, which RFC 7515 does not; Entra takes either.
     let certificate = app.config.certificates.iter().find(|certificate| {
         let by_sha256 = header
             .x5t_s256
             .as_ref()
-            .is_some_and(|print| *print == thumbprint(&certificate.der));
+            .is_some_and(|print| print.trim_end_matches('=') == thumbprint(&certificate.der));
         let by_sha1 = header
             .x5t
             .as_ref()
-            .is_some_and(|print| *print == thumbprint_sha1(&certificate.der));
+            .is_some_and(|print| print.trim_end_matches('=') == thumbprint_sha1(&certificate.der));
         by_sha256 || by_sha1
     });
     let certificate = certificate.ok_or_else(|| aadsts(700_027))?;
@@ -80,7 +81,8 @@ pub(crate) fn check(
         )));
     }
     let now = call.now.as_second();
-    let number = |name: &str| claims.get(name).and_then(Value::as_i64);
+    // A NumericDate may have a fraction (RFC 7519, 2), and MSAL for Python sends one.
+    let number = |name: &str| claims.get(name)?.as_f64().map(|seconds| seconds as i64);
     let expires = number("exp").ok_or_else(|| aadsts(500_133))?;
     if expires <= now || number("nbf").is_some_and(|start| start > now + 300) {
         return Err(aadsts(700_024));
@@ -90,6 +92,19 @@ pub(crate) fn check(
     world.directory.assertions.retain(|_, end| *end > call.now);
     if !id.is_empty() {
         world.directory.assertions.insert(id, end);
+    }
+    let algorithm = if header.alg == Algorithm::PS256 {
+        "PS256"
+    } else {
+        "RS256"
+    };
+    let mark = if header.x5t_s256.is_some() {
+        "x5t#S256"
+    } else {
+        "x5t"
+    };
+    if let Some(app) = world.directory.app_mut(client_id) {
+        app.last_assertion = Some((algorithm, mark));
     }
     Ok(())
 }

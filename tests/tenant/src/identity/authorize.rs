@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use crate::config::RedirectKind;
 use crate::guid::{guid, random_name};
 use crate::identity::aadsts::{Aadsts, aadsts};
-use crate::identity::browser::{cookie, error_page, hidden, page};
+use crate::identity::browser::{accounts, cookie, error_page, hidden, page};
 use crate::identity::directory::CodeGrant;
 use crate::identity::redirect::{self, ResponseMode};
 use crate::identity::scopes::{self, Requested};
@@ -215,20 +215,8 @@ fn picker(world: &World, ask: &Ask<'_>, hint: Option<&str>) -> Reply {
         .directory
         .app(&ask.client_id)
         .map_or("", |app| app.config.name.as_str());
-    let mut people: Vec<_> = world
-        .accounts
-        .iter()
-        .filter(|one| one.user.can_sign_in)
-        .collect();
     // A hint puts its account first.
-    people.sort_by_key(|one| hint.is_none_or(|hint| !one.user.upn.eq_ignore_ascii_case(hint)));
-    let choices: String = people
-        .iter()
-        .map(|one| {
-            let (upn, name) = (escape(&one.user.upn), escape(&one.user.display_name));
-            format!("<button class=\"account\" name=\"choice\" value=\"{upn}\"><b>{name}</b><br><span class=\"soft\">{upn}</span></button>")
-        })
-        .collect();
+    let choices = accounts(world, hint);
     let body = format!(
         "<h1>Pick an account</h1><p class=\"soft\">to continue to <b>{}</b> in {}</p><form method=\"post\">{}{choices}\
          <div class=\"row\"><button name=\"choice\" value=\"\">Cancel</button></div></form>",

@@ -6,6 +6,7 @@ use crate::identity::aadsts::{Aadsts, aadsts};
 use crate::identity::check_tenant;
 use crate::identity::redirect::{self, ResponseMode};
 use crate::state::TenantState;
+use crate::store::World;
 use crate::store::html::escape;
 use crate::wire::{Call, Reply};
 
@@ -125,6 +126,15 @@ pub(crate) fn admin_consent(state: &TenantState, call: &Call, tenant: &str) -> R
         Ok(app) => app,
         Err(error) => return error_page(&error, call),
     };
+    let Some(choice) = get("choice") else {
+        return admin_picker(&world, call, &app.config.name);
+    };
+    let is_admin = world
+        .find(&choice)
+        .is_some_and(|account| world.accounts[account].user.is_admin);
+    if !is_admin {
+        return error_page(&aadsts(90094), call);
+    }
     let mut answer: Vec<(&str, String)> = get("state")
         .map(|state| ("state", state))
         .into_iter()
@@ -156,13 +166,46 @@ pub(crate) fn admin_consent(state: &TenantState, call: &Call, tenant: &str) -> R
                 .collect();
             let body = format!(
                 "<h1>Permissions requested: accept for your organization</h1><p><b>{}</b> would like to use:</p>\
-                 <ul>{scopes}</ul><form method=\"post\">{}<div class=\"row\">\
+                 <ul>{scopes}</ul><form method=\"post\">{}<input type=\"hidden\" name=\"choice\" value=\"{}\"><div class=\"row\">\
                  <button name=\"decision\" value=\"cancel\">Cancel</button>\
                  <button class=\"primary\" name=\"decision\" value=\"accept\">Accept</button></div></form>",
                 escape(&app.config.name),
                 hidden(&call.query_pairs()),
+                escape(&choice),
             );
             Reply::html(StatusCode::OK, page("Admin consent", &body))
         }
     }
+}
+
+/// Asks who gives the consent.
+fn admin_picker(world: &World, call: &Call, app: &str) -> Reply {
+    let body = format!(
+        "<h1>Pick an account</h1><p class=\"soft\">An administrator can accept for the organization what <b>{}</b> \
+         asks for.</p><form method=\"post\">{}{}</form>",
+        escape(app),
+        hidden(&call.query_pairs()),
+        accounts(world, None),
+    );
+    Reply::html(StatusCode::OK, page("Sign in to your account", &body))
+}
+
+/// A button for everybody who can sign in; `first` names the account that comes first.
+pub(crate) fn accounts(world: &World, first: Option<&str>) -> String {
+    let mut people: Vec<_> = world
+        .accounts
+        .iter()
+        .filter(|one| one.user.can_sign_in)
+        .collect();
+    people.sort_by_key(|one| first.is_none_or(|first| !one.user.upn.eq_ignore_ascii_case(first)));
+    people
+        .iter()
+        .map(|one| {
+            let (upn, name) = (escape(&one.user.upn), escape(&one.user.display_name));
+            format!(
+                "<button class=\"account\" name=\"choice\" value=\"{upn}\"><b>{name}</b><br>\
+                 <span class=\"soft\">{upn}</span></button>"
+            )
+        })
+        .collect()
 }

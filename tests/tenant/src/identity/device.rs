@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::config::RedirectKind;
 use crate::guid::random_name;
 use crate::identity::aadsts::{Aadsts, aadsts};
-use crate::identity::browser::page as layout;
+use crate::identity::browser::{accounts, page as layout};
 use crate::identity::directory::DeviceCode;
 use crate::identity::token::{SignIn, TokenCall, blocked, issue};
 use crate::identity::{check_tenant, json_error, scopes};
@@ -138,15 +138,7 @@ pub(crate) fn page(state: &TenantState, call: &Call, _tenant: &str) -> Reply {
         .directory
         .app(&client_id)
         .map_or("", |app| app.config.name.as_str());
-    let choices: String = world
-        .accounts
-        .iter()
-        .filter(|one| one.user.can_sign_in)
-        .map(|one| {
-            let (upn, name) = (escape(&one.user.upn), escape(&one.user.display_name));
-            format!("<button class=\"account\" name=\"choice\" value=\"{upn}\"><b>{name}</b><br><span class=\"soft\">{upn}</span></button>")
-        })
-        .collect();
+    let choices = accounts(&world, None);
     let body = format!(
         "<h1>Pick an account</h1><p class=\"soft\">to sign in to <b>{}</b> on another device</p><form method=\"post\">\
          <input type=\"hidden\" name=\"code\" value=\"{}\">{choices}<div class=\"row\">\
@@ -211,6 +203,7 @@ pub(crate) fn redeem(
             scope_text,
             nonce: None,
             stamp,
+            signed_in: request.call.now,
             fixed_end: None,
         },
     )

@@ -32,6 +32,8 @@ pub(crate) struct App {
     pub(crate) secrets: Vec<Secret>,
     /// Scopes that single users consented to.
     pub(crate) consents: HashMap<usize, BTreeSet<String>>,
+    /// How the newest good assertion was made: its algorithm, and which thumbprint it carried.
+    pub(crate) last_assertion: Option<(&'static str, &'static str)>,
 }
 
 impl App {
@@ -79,6 +81,10 @@ pub(crate) struct AccessToken {
     pub(crate) account: Option<usize>,
     pub(crate) scopes: Arc<[String]>,
     pub(crate) expires: Timestamp,
+    /// When, in sign-in order, the user signed in.
+    pub(crate) stamp: u64,
+    /// Whether the client said that it answers claims challenges (`cp1`).
+    pub(crate) answers_claims: bool,
 }
 
 /// A refresh token that was handed out.
@@ -89,6 +95,8 @@ pub(crate) struct RefreshToken {
     pub(crate) scopes: Vec<String>,
     pub(crate) kind: RedirectKind,
     pub(crate) expires: Timestamp,
+    /// When the user signed in; refreshing does not change it.
+    pub(crate) signed_in: Timestamp,
     /// When, in sign-in order, the user signed in; compared with revocations.
     pub(crate) stamp: u64,
 }
@@ -148,6 +156,7 @@ impl Directory {
                 config,
                 secrets,
                 consents: HashMap::new(),
+                last_assertion: None,
             },
         );
     }

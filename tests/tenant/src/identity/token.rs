@@ -13,7 +13,7 @@ use crate::identity::aadsts::{Aadsts, aadsts};
 use crate::identity::directory::{AccessToken, RefreshToken};
 use crate::identity::scopes::{self, Granted};
 use crate::identity::{assertion, check_tenant, device, issuer, json_error, keys};
-use crate::state::TenantState;
+use crate::state::{SignInRecord, TenantState};
 use crate::store::World;
 use crate::wire::{Call, Reply};
 
@@ -36,6 +36,17 @@ impl TokenCall<'_> {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Whether the `claims` declare `cp1`: the client answers claims challenges.
+    fn answers_claims(&self) -> bool {
+        let claims = self
+            .get("claims")
+            .and_then(|text| serde_json::from_str::<Value>(text).ok());
+        claims
+            .as_ref()
+            .and_then(|claims| claims.pointer("/access_token/xms_cc/values")?.as_array())
+            .is_some_and(|values| values.iter().any(|value| value == "cp1"))
+    }
+
     fn required(&self, name: &str) -> Result<&str, Aadsts> {
         self.get(name)
             .filter(|value| !value.is_empty())
@@ -54,6 +65,8 @@ pub(crate) struct SignIn {
     pub(crate) scope_text: String,
     pub(crate) nonce: Option<String>,
     pub(crate) stamp: u64,
+    /// When the user signed in.
+    pub(crate) signed_in: jiff::Timestamp,
     /// An SPA's refresh tokens keep their first end.
     pub(crate) fixed_end: Option<jiff::Timestamp>,
 }
@@ -65,13 +78,67 @@ pub(crate) fn handle(
     tenant: &str,
     scripted: Option<u32>,
 ) -> Reply {
+    let record = record(state, call);
     let answer = match scripted {
         Some(code) => Err(aadsts(code)),
         None => run(state, call, tenant),
     };
+    let refusal = answer.as_ref().err().map(|error| error.code);
+    // A device that waits for its user asks over and over.
+    if refusal != Some(70016) {
+        state.record_sign_in(SignInRecord { refusal, ..record });
+    }
     match answer {
         Ok(body) => Reply::json(StatusCode::OK, &Value::Object(body)).with("pragma", "no-cache"),
         Err(error) => json_error(&error, call),
+    }
+}
+
+/// What the sign-in log says of a request, before it is known how it ends.
+fn record(state: &TenantState, call: &Call) -> SignInRecord {
+    let form = call.form();
+    let get = |name: &str| {
+        form.iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value.as_str())
+    };
+    let basic = call.header("authorization").and_then(read_basic);
+    let client_id = match &basic {
+        Some((id, _)) if get("client_id").is_empty() => id.as_str(),
+        _ => get("client_id"),
+    };
+    let world = state.world();
+    let directory = &world.directory;
+    let account = match get("grant_type") {
+        "authorization_code" => directory.codes.get(get("code")).map(|code| code.account),
+        "refresh_token" => directory
+            .refresh
+            .get(get("refresh_token"))
+            .map(|token| token.account),
+        "client_credentials" => None,
+        _ => directory
+            .devices
+            .get(get("device_code"))
+            .and_then(|device| device.outcome?.ok()),
+    };
+    let credential = if !get("client_assertion").is_empty() {
+        "certificate"
+    } else if !get("client_secret").is_empty() || basic.is_some() {
+        "secret"
+    } else {
+        "none"
+    };
+    let grant = get("grant_type").rsplit(':').next().unwrap_or_default();
+    SignInRecord {
+        at: call.now,
+        client_id: client_id.to_owned(),
+        app: directory
+            .app(client_id)
+            .map_or_else(String::new, |app| app.config.name.clone()),
+        grant: grant.to_owned(),
+        user: account.map(|account| world.accounts[account].user.upn.clone()),
+        credential: credential.to_owned(),
+        refusal: None,
     }
 }
 
@@ -256,6 +323,7 @@ fn from_code(world: &mut World, request: &TokenCall<'_>) -> Result<Map<String, V
         scope_text,
         nonce: grant.nonce,
         stamp,
+        signed_in: request.call.now,
         fixed_end: None,
     };
     issue(world, request, sign_in)
@@ -289,8 +357,12 @@ fn from_refresh(world: &mut World, request: &TokenCall<'_>) -> Result<Map<String
     if let Some(error) = blocked(world, known.account) {
         return Err(error);
     }
-    if account.state.mfa_demanded {
+    if known.stamp <= account.fresh_needed_before {
         return Err(aadsts(50076));
+    }
+    let frequency = world.timings.sign_in_frequency;
+    if frequency.is_some_and(|most| request.call.now.duration_since(known.signed_in) >= most) {
+        return Err(aadsts(70043));
     }
     let scope_text = request
         .get("scope")
@@ -313,6 +385,7 @@ fn from_refresh(world: &mut World, request: &TokenCall<'_>) -> Result<Map<String
         scope_text,
         nonce: None,
         stamp: known.stamp,
+        signed_in: known.signed_in,
         fixed_end,
     };
     if !sign_in.scope_text.contains("offline_access") {
@@ -345,7 +418,7 @@ fn app_only(world: &mut World, request: &TokenCall<'_>) -> Result<Map<String, Va
         .ok_or_else(|| aadsts(700_016))?;
     // An app without roles gets a token too; Graph refuses it later.
     let roles = app.config.roles.clone();
-    let access = issue_access(world, request, None, roles);
+    let access = issue_access(world, request, None, 0, roles);
     let mut body = Map::new();
     lifetimes(world, &mut body);
     body.insert("access_token".into(), access.into());
@@ -363,6 +436,7 @@ fn issue_access(
     world: &mut World,
     request: &TokenCall<'_>,
     account: Option<usize>,
+    stamp: u64,
     scopes: Vec<String>,
 ) -> String {
     let now = request.call.now;
@@ -372,6 +446,8 @@ fn issue_access(
         account,
         scopes: scopes.into(),
         expires,
+        stamp,
+        answers_claims: request.answers_claims(),
     };
     world.directory.issue_access(token, now)
 }
@@ -395,7 +471,7 @@ pub(crate) fn issue(
             .filter(|scope| *scope != "offline_access")
             .cloned(),
     );
-    let access = issue_access(world, request, Some(sign_in.account), names);
+    let access = issue_access(world, request, Some(sign_in.account), sign_in.stamp, names);
     let mut body = Map::new();
     lifetimes(world, &mut body);
     body.insert("scope".into(), shown.join(" ").into());
@@ -419,6 +495,7 @@ pub(crate) fn issue(
                 .fixed_end
                 .unwrap_or_else(|| now.checked_add(life).unwrap_or(now)),
             stamp: sign_in.stamp,
+            signed_in: sign_in.signed_in,
         };
         body.insert(
             "refresh_token".into(),

@@ -3,9 +3,10 @@
 mod mail;
 mod sign_ins;
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::clock::Clock;
@@ -18,19 +19,25 @@ use crate::throttle::{Throttle, ThrottleConfig};
 use crate::wire::{Call, Reply};
 
 pub use mail::StoredMessage;
-pub use sign_ins::NewSecret;
+pub use sign_ins::{NewSecret, SignInRecord};
 
 /// What the throttle engine has counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ThrottleCounts {
     /// The most requests at the same time on one mailbox, refused ones included.
     pub highest_in_flight: u32,
-    /// Refused requests.
+    /// Refused requests: the 429s that the limits provoked.
     pub refused: u64,
+    /// Requests beyond the limits, refused or not: with limits that are off, what they would have refused.
+    pub over_limits: u64,
+    /// All requests that were counted.
+    pub requests: u64,
 }
 
 struct Inner {
     clock: Arc<dyn Clock>,
+    /// What [`TenantState::advance`] added to the clock, in seconds.
+    ahead: AtomicI64,
     world: Mutex<World>,
     faults: Mutex<Faults>,
     recorder: Mutex<Recorder>,
@@ -74,6 +81,7 @@ impl TenantState {
         }
         Ok(Self(Arc::new(Inner {
             clock,
+            ahead: AtomicI64::new(0),
             world: Mutex::new(world),
             faults: Mutex::new(faults),
             recorder: Mutex::new(Recorder::new(config.recorded_requests)),
@@ -97,7 +105,15 @@ impl TenantState {
 
     /// The tenant's time.
     pub fn now(&self) -> Timestamp {
-        self.0.clock.now()
+        let ahead = SignedDuration::from_secs(self.0.ahead.load(Ordering::SeqCst));
+        let now = self.0.clock.now();
+        now.checked_add(ahead).unwrap_or(now)
+    }
+
+    /// Moves the tenant's time ahead of its clock (back, for a negative duration), in whole seconds, so
+    /// that a client in another process can let sign-ins and secrets lapse without waiting.
+    pub fn advance(&self, by: SignedDuration) {
+        self.0.ahead.fetch_add(by.as_secs(), Ordering::SeqCst);
     }
 
     /// The tenant's GUID.
@@ -159,6 +175,11 @@ impl TenantState {
         }
     }
 
+    /// The throttle's limits.
+    pub fn throttle(&self) -> ThrottleConfig {
+        lock(&self.0.throttle).0.clone()
+    }
+
     /// Changes the throttle's limits while the tenant runs.
     pub fn set_throttle(&self, config: ThrottleConfig) {
         lock(&self.0.throttle).0 = config;
@@ -170,6 +191,8 @@ impl TenantState {
         ThrottleCounts {
             highest_in_flight: guard.1.highest_in_flight,
             refused: guard.1.refused,
+            over_limits: guard.1.over_limits,
+            requests: guard.1.requests,
         }
     }
 

@@ -9,6 +9,28 @@ use crate::identity::directory::{AccessToken, RefreshToken, Secret, new_secret};
 use crate::state::TenantState;
 use crate::store::UserState;
 
+/// The most sign-ins that are kept.
+const KEPT: usize = 1000;
+
+/// One answer of the token endpoint, as a sign-in log shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SignInRecord {
+    /// When.
+    pub at: Timestamp,
+    /// The app's client id, as it was sent.
+    pub client_id: String,
+    /// The app's display name; empty when the app is unknown.
+    pub app: String,
+    /// The grant, e.g. `authorization_code` or `client_credentials`.
+    pub grant: String,
+    /// Who signed in; `None` for app-only tokens, and where a refusal leaves it unknown.
+    pub user: Option<String>,
+    /// How the client showed who it is: `secret`, `certificate` or `none`.
+    pub credential: String,
+    /// The AADSTS number of a refusal; `None` when a token was issued.
+    pub refusal: Option<u32>,
+}
+
 /// A secret as it was handed out: the only time its value is shown.
 #[derive(Clone, Serialize)]
 pub struct NewSecret {
@@ -55,7 +77,15 @@ impl TenantState {
     ) -> Result<(), TenantError> {
         let mut world = self.world();
         let number = world.expect_account(user)?;
-        change(&mut world.accounts[number].state);
+        let stamp = world.directory.new_stamp();
+        let account = &mut world.accounts[number];
+        let demanded = account.state.mfa_demanded;
+        change(&mut account.state);
+        match (demanded, account.state.mfa_demanded) {
+            (false, true) => account.fresh_needed_before = stamp,
+            (true, false) => account.fresh_needed_before = 0,
+            _ => {}
+        }
         Ok(())
     }
 
@@ -78,6 +108,51 @@ impl TenantState {
         let mut world = self.world();
         let number = world.expect_account(user)?;
         world.accounts[number].password_changed_before = world.directory.new_stamp();
+        Ok(())
+    }
+
+    /// An administrator resets the password: every client's refresh tokens die (refresh-tokens.md).
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub fn reset_password(&self, user: &str) -> Result<(), TenantError> {
+        self.revoke_sign_ins(user)
+    }
+
+    /// The newest answers of the token endpoint, oldest first.
+    pub fn sign_ins(&self) -> Vec<SignInRecord> {
+        self.world().sign_ins.iter().cloned().collect()
+    }
+
+    pub(crate) fn record_sign_in(&self, record: SignInRecord) {
+        let mut world = self.world();
+        world.sign_ins.push_back(record);
+        if world.sign_ins.len() > KEPT {
+            world.sign_ins.pop_front();
+        }
+    }
+
+    /// Takes back what users consented to: of one user, or of all when `user` is `None`; the
+    /// administrator's consent for everybody goes with the latter.
+    ///
+    /// # Errors
+    /// When there is no such app or user.
+    pub fn revoke_consent(&self, client_id: &str, user: Option<&str>) -> Result<(), TenantError> {
+        let mut world = self.world();
+        let account = user.map(|user| world.expect_account(user)).transpose()?;
+        let app = world
+            .directory
+            .app_mut(client_id)
+            .ok_or_else(|| TenantError::unknown("app", client_id))?;
+        match account {
+            Some(account) => {
+                app.consents.remove(&account);
+            }
+            None => {
+                app.consents.clear();
+                app.config.admin_consented = false;
+            }
+        }
         Ok(())
     }
 
@@ -182,6 +257,8 @@ impl TenantState {
             account,
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
             expires,
+            stamp: 0,
+            answers_claims: false,
         };
         Ok(world.directory.issue_access(token, now))
     }
@@ -207,6 +284,7 @@ impl TenantState {
             scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
             kind: RedirectKind::Web,
             expires,
+            signed_in: now,
             stamp,
         }))
     }

@@ -11,6 +11,9 @@ use crate::store::mailbox::folder;
 use crate::store::message::{Body, Message, Recipient};
 use crate::store::{OutsideMail, World};
 
+/// The time before which a message is not sent, as an extended property (MS-OXOMSG 2.2.3.4, tag 0x3FEF).
+const DEFERRED: &str = "SystemTime 0x3FEF";
+
 /// A message that was handed to transport and waits in Drafts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Submission {
@@ -26,6 +29,7 @@ impl World {
     /// Hands a draft to transport; it is delivered once the configured time has passed.
     pub(crate) fn submit(&mut self, submission: Submission, now: Timestamp) {
         let due = now.checked_add(self.timings.delivery).unwrap_or(now);
+        let due = self.deferred(submission).map_or(due, |at| at.max(due));
         if due <= now && self.pending.is_empty() {
             self.deliver(submission, now);
             return;
@@ -37,6 +41,13 @@ impl World {
         }
         let turn = self.new_key();
         self.pending.insert((due, turn), submission);
+    }
+
+    /// When the message asks to be sent (PidTagDeferredSendTime), if it does.
+    fn deferred(&self, submission: Submission) -> Option<Timestamp> {
+        let mailbox = self.accounts[submission.account].mailbox.as_ref()?;
+        let message = mailbox.messages.get(&submission.key)?;
+        message.property(DEFERRED)?.parse().ok()
     }
 
     /// Delivers everything that is due.
@@ -95,7 +106,10 @@ impl World {
                 .any(|bad| bad.eq_ignore_ascii_case(&address));
             match self.find(&address) {
                 _ if bounces => failed.push(recipient.clone()),
-                Some(account) if self.accounts[account].mailbox.is_some() => {
+                Some(account)
+                    if self.accounts[account].mailbox.is_some()
+                        && self.has_room(account, message.size()) =>
+                {
                     self.arrive(account, &message, now)
                 }
                 _ if self.is_internal(&address) => failed.push(recipient.clone()),
@@ -188,7 +202,7 @@ impl World {
             is_html: false,
             content: format!(
                 "Delivery has failed to these recipients or groups:\r\n\r\n{lines}\
-                 Your message couldn't be delivered. The address wasn't found.\r\n"
+                 Your message couldn't be delivered: the address wasn't found, or its mailbox is full.\r\n"
             ),
         };
         report.conversation_id.clone_from(&message.conversation_id);

@@ -76,6 +76,8 @@ pub(crate) struct Folder {
     pub(crate) is_hidden: bool,
     pub(crate) is_search: bool,
     pub(crate) items: BTreeSet<Position>,
+    /// The size of its messages, in bytes.
+    pub(crate) size: usize,
     pub(crate) unread: usize,
     pub(crate) log: Vec<Change>,
 }
@@ -90,6 +92,8 @@ pub(crate) struct Mailbox {
     /// Bumped to make every delta token stale.
     pub(crate) delta_epoch: u32,
     pub(crate) sequence: u64,
+    /// The size of all messages, in bytes.
+    pub(crate) size: usize,
     by_internet_id: HashMap<String, Vec<u64>>,
     by_conversation: HashMap<String, Vec<u64>>,
     by_property: HashMap<String, HashMap<String, Vec<u64>>>,
@@ -120,6 +124,7 @@ impl Mailbox {
             order: BTreeSet::new(),
             delta_epoch: 0,
             sequence: 0,
+            size: 0,
             by_internet_id: HashMap::new(),
             by_conversation: HashMap::new(),
             by_property: HashMap::new(),
@@ -317,8 +322,11 @@ impl Mailbox {
     fn index(&mut self, message: &Message) {
         let at = position(message);
         self.order.insert(at);
+        let size = message.size();
+        self.size += size;
         if let Some(folder) = self.folders.get_mut(&message.folder) {
             folder.items.insert(at);
+            folder.size += size;
             folder.unread += usize::from(!message.is_read);
         }
         self.by_internet_id
@@ -341,8 +349,11 @@ impl Mailbox {
     fn unindex(&mut self, message: &Message) {
         let at = position(message);
         self.order.remove(&at);
+        let size = message.size();
+        self.size -= size;
         if let Some(folder) = self.folders.get_mut(&message.folder) {
             folder.items.remove(&at);
+            folder.size -= size;
             folder.unread -= usize::from(!message.is_read);
         }
         forget(
@@ -379,6 +390,7 @@ impl Folder {
             is_hidden,
             is_search: false,
             items: BTreeSet::new(),
+            size: 0,
             unread: 0,
             log: Vec::new(),
         }

@@ -6,16 +6,17 @@ pub(crate) mod ids;
 pub(crate) mod mailbox;
 pub(crate) mod message;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::clock::whole_seconds;
 use crate::config::{Policies, RightKind, SeedMail, TenantConfig, Timings, UserConfig};
-use crate::error::TenantError;
+use crate::error::{GraphError, TenantError};
 use crate::graph::upload::UploadSession;
 use crate::identity::directory::Directory;
+use crate::state::SignInRecord;
 use crate::store::delivery::Submission;
 use crate::store::mailbox::Mailbox;
 use crate::store::message::{Message, Recipient};
@@ -30,7 +31,9 @@ pub struct UserState {
     pub locked: bool,
     /// The password ran out (AADSTS50055).
     pub password_expired: bool,
-    /// Refreshing demands multi-factor authentication (AADSTS50076) until the next interactive sign-in.
+    /// Multi-factor authentication is demanded: what was signed in before must be signed in afresh
+    /// (AADSTS50076), and Graph challenges the access tokens of clients that declared `cp1`. An
+    /// interactive sign-in answers it.
     pub mfa_demanded: bool,
     /// A conditional access policy blocks the user (AADSTS53003).
     pub blocked_by_policy: bool,
@@ -47,6 +50,8 @@ pub(crate) struct Account {
     pub(crate) revoked_before: u64,
     /// Sign-ins of public clients older than this stamp died with the password.
     pub(crate) password_changed_before: u64,
+    /// Sign-ins older than this stamp must be made afresh, with multi-factor authentication.
+    pub(crate) fresh_needed_before: u64,
     pub(crate) mailbox: Option<Mailbox>,
 }
 
@@ -81,6 +86,8 @@ pub(crate) struct World {
     pub(crate) directory: Directory,
     pub(crate) uploads: HashMap<String, UploadSession>,
     pub(crate) outside: Vec<OutsideMail>,
+    /// The newest answers of the token endpoint.
+    pub(crate) sign_ins: VecDeque<SignInRecord>,
     pub(crate) pending: BTreeMap<(Timestamp, u64), Submission>,
     by_name: HashMap<String, usize>,
     next_key: u64,
@@ -100,6 +107,7 @@ impl World {
             directory: Directory::new(&config.apps, now),
             uploads: HashMap::new(),
             outside: Vec::new(),
+            sign_ins: VecDeque::new(),
             pending: BTreeMap::new(),
             by_name: HashMap::new(),
             next_key: 1,
@@ -139,6 +147,7 @@ impl World {
             state: UserState::default(),
             revoked_before: 0,
             password_changed_before: 0,
+            fresh_needed_before: 0,
             mailbox,
         });
         number
@@ -189,6 +198,25 @@ impl World {
     /// Whether `user` has `kind` on `mailbox`; everybody has everything on their own.
     pub(crate) fn has_right(&self, user: usize, mailbox: usize, kind: RightKind) -> bool {
         user == mailbox || self.rights.contains(&(user, mailbox, kind))
+    }
+
+    /// Whether the mailbox of `account` takes `more` bytes.
+    pub(crate) fn has_room(&self, account: usize, more: usize) -> bool {
+        let account = &self.accounts[account];
+        let held = account.mailbox.as_ref().map_or(0, |mailbox| mailbox.size);
+        account
+            .user
+            .quota
+            .is_none_or(|quota| held.saturating_add(more) <= quota)
+    }
+
+    /// Refuses what the mailbox of `account` has no room for.
+    pub(crate) fn check_room(&self, account: usize, more: usize) -> Result<(), GraphError> {
+        if self.has_room(account, more) {
+            Ok(())
+        } else {
+            Err(GraphError::quota_exceeded())
+        }
     }
 
     /// Whether an address belongs to the tenant's domain.

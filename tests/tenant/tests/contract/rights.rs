@@ -185,13 +185,20 @@ async fn users_consent_unless_they_may_not() {
         .send()
         .await
         .unwrap();
+    assert!(page.text().await.unwrap().contains("Pick an account"));
+    let decide = async |who: &str, decision: &[(&str, &str)]| {
+        let mut form = vec![("choice", who)];
+        form.extend_from_slice(decision);
+        let url = format!("{base}adminconsent");
+        let request = world.http.post(url).query(&admin).form(&form);
+        request.send().await.unwrap()
+    };
+    let refused = decide(ANNA, &[("decision", "accept")]).await;
+    assert!(refused.text().await.unwrap().contains("AADSTS90094"));
+    let page = decide("admin@contoso.example", &[]).await;
     assert!(page.text().await.unwrap().contains("Mail.Send"));
-    let accepted = world
-        .http
-        .post(format!("{base}adminconsent"))
-        .query(&admin)
-        .form(&[("decision", "accept")]);
-    let accepted = location(&accepted.send().await.unwrap());
+    let accepted = decide("admin@contoso.example", &[("decision", "accept")]).await;
+    let accepted = location(&accepted);
     assert!(
         accepted.contains("admin_consent=True") && accepted.contains("state=7"),
         "{accepted}"

@@ -11,30 +11,37 @@
 //! | `POST /_tenant/deliver` | delivers what is under way |
 //! | `GET`, `DELETE /_tenant/requests` | the recorder |
 //! | `GET`, `POST`, `DELETE /_tenant/faults`, `DELETE /_tenant/faults/{id}` | see [`Fault`] |
-//! | `GET`, `PUT /_tenant/throttle` | counts; limits as [`ThrottleConfig`] |
+//! | `GET`, `PUT /_tenant/throttle` | counts and limits; limits as [`ThrottleConfig`] |
 //! | `GET`, `PUT /_tenant/policies` | see [`Policies`]; what is not named stays |
+//! | `GET`, `PUT /_tenant/timings` | how long things take and last, in seconds; what is not named stays |
+//! | `GET`, `POST /_tenant/clock` | the tenant's time; `{"advance_seconds": 3600}` moves it |
+//! | `GET /_tenant/sign-ins` | the newest answers of the token endpoint |
 //! | `POST`, `DELETE /_tenant/rights` | gives or takes a [`Right`] |
-//! | `POST /_tenant/users` | `upn`, `display_name`, `shared` |
-//! | `PUT /_tenant/users/{user}/state` | see [`UserState`] |
-//! | `POST /_tenant/users/{user}/revoke`, `…/change-password` | ends sign-ins |
+//! | `POST /_tenant/users` | `upn`, `display_name`, `id`, `shared`, `admin`, `without_mailbox`, `folders`, `localised`, `quota`, `keeps_delegate_copies` |
+//! | `PUT /_tenant/users/{user}/state` | see [`UserState`](crate::UserState) |
+//! | `POST /_tenant/users/{user}/revoke`, `…/change-password`, `…/reset-password` | ends sign-ins |
+//! | `POST /_tenant/apps`, `GET`, `PATCH /_tenant/apps/{id}` | a registration, by the names of [`AppConfig`](crate::AppConfig); `secrets` is how many to make, `certificates` are PEM |
 //! | `GET /_tenant/apps/{id}/secret` | the newest secret's value |
 //! | `POST /_tenant/apps/{id}/secrets` | a further secret, `{"days": 180}` |
 //! | `DELETE /_tenant/apps/{id}/secrets[/{key}]` | secrets expire now |
+//! | `DELETE /_tenant/apps/{id}/consents[/{user}]` | takes consent back, of one user or of all |
 //! | `DELETE /_tenant/apps/{id}/scopes/{scope}` | the app loses a scope or role |
 //! | `POST /_tenant/tokens` | an access token: `client_id`, `user`, `scopes` |
 
+mod apps;
+mod people;
+
 use http::{Method, StatusCode};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::config::{Policies, Right, RightKind, SeedMail, UserConfig};
+use crate::config::{Policies, Right, RightKind, SeedMail, Timings};
 use crate::error::TenantError;
 use crate::faults::Fault;
 use crate::graph::read_attachment;
 use crate::state::{StoredMessage, TenantState};
-use crate::store::UserState;
 use crate::store::message::{Attachment, Body, Recipient};
 use crate::throttle::ThrottleConfig;
 use crate::wire::{Call, Reply};
@@ -58,6 +65,9 @@ pub(crate) fn handle(state: &TenantState, call: &Call) -> Reply {
 
 struct Refusal(StatusCode, String);
 
+/// What a control request did: an answer, nothing to say, or a refusal.
+type Done = Result<Option<Value>, Refusal>;
+
 impl From<TenantError> for Refusal {
     fn from(error: TenantError) -> Self {
         Self(StatusCode::NOT_FOUND, error.to_string())
@@ -70,7 +80,7 @@ impl From<serde_json::Error> for Refusal {
     }
 }
 
-fn route(state: &TenantState, call: &Call, parts: &[&str]) -> Result<Option<Value>, Refusal> {
+fn route(state: &TenantState, call: &Call, parts: &[&str]) -> Done {
     let (get, post, put, delete) = (Method::GET, Method::POST, Method::PUT, Method::DELETE);
     let method = &call.method;
     let body = &call.body;
@@ -119,7 +129,11 @@ fn route(state: &TenantState, call: &Call, parts: &[&str]) -> Result<Option<Valu
                 ))
             }
         }
-        ["throttle"] if is(&get) => Ok(Some(serde_json::to_value(state.throttle_counts())?)),
+        ["throttle"] if is(&get) => {
+            let mut shown = serde_json::to_value(state.throttle_counts())?;
+            shown["limits"] = serde_json::to_value(state.throttle())?;
+            Ok(Some(shown))
+        }
         ["throttle"] if is(&put) => {
             state.set_throttle(serde_json::from_slice::<ThrottleConfig>(body)?);
             Ok(None)
@@ -141,61 +155,38 @@ fn route(state: &TenantState, call: &Call, parts: &[&str]) -> Result<Option<Valu
             state.set_right(&right.user, right.kind, &right.mailbox, is(&post))?;
             Ok(None)
         }
-        ["users"] if is(&post) => {
-            let new: NewUser = serde_json::from_slice(body)?;
-            state.add_user(new.into_config());
+        ["timings"] if is(&get) => Ok(Some(timings(state))),
+        ["timings"] if is(&put) => {
+            let named: NamedTimings = serde_json::from_slice(body)?;
+            state.set_timings(|timings| named.apply(timings));
             Ok(None)
         }
-        ["users", user, "state"] if is(&put) => {
-            let wanted: UserState = serde_json::from_slice(body)?;
-            Ok(state
-                .set_user_state(user, |state| *state = wanted)
-                .map(|()| None)?)
+        ["clock"] if is(&get) => Ok(Some(json!({"now": state.now()}))),
+        ["clock"] if is(&post) => {
+            let step: ClockStep = serde_json::from_slice(body)?;
+            state.advance(SignedDuration::from_secs(step.advance_seconds));
+            Ok(Some(json!({"now": state.now()})))
         }
-        ["users", user, "revoke"] if is(&post) => Ok(state.revoke_sign_ins(user).map(|()| None)?),
-        ["users", user, "change-password"] if is(&post) => {
-            Ok(state.change_password(user).map(|()| None)?)
-        }
-        ["apps", app, "secret"] if is(&get) => match state.client_secret(app) {
-            Some(secret) => Ok(Some(json!({"value": secret}))),
-            None => Err(Refusal(
-                StatusCode::NOT_FOUND,
-                format!("no such app: {app}"),
-            )),
-        },
-        ["apps", app, "secrets"] if is(&post) => {
-            let days = serde_json::from_slice::<NewSecretRequest>(body)
-                .map_or(180, |new| new.days.clamp(-3650, 3650));
-            let expires = state
-                .now()
-                .checked_add(SignedDuration::from_hours(24 * days))
-                .unwrap_or(Timestamp::MAX);
-            Ok(Some(serde_json::to_value(state.add_secret(app, expires)?)?))
-        }
-        ["apps", app, "secrets"] if is(&delete) => {
-            Ok(state.expire_secret(app, None).map(|()| None)?)
-        }
-        ["apps", app, "secrets", id] if is(&delete) => {
-            Ok(state.expire_secret(app, Some(id)).map(|()| None)?)
-        }
-        ["apps", app, "scopes", scope] if is(&delete) => {
-            state.set_app(app, |app| {
-                app.delegated
-                    .retain(|other| !other.eq_ignore_ascii_case(scope));
-                app.roles.retain(|other| !other.eq_ignore_ascii_case(scope));
-            })?;
-            Ok(None)
-        }
+        ["sign-ins"] if is(&get) => Ok(Some(serde_json::to_value(state.sign_ins())?)),
         ["tokens"] if is(&post) => {
             let new: NewToken = serde_json::from_slice(body)?;
             let scopes: Vec<&str> = new.scopes.iter().map(String::as_str).collect();
             let token = state.access_token(&new.client_id, new.user.as_deref(), &scopes)?;
             Ok(Some(json!({"access_token": token})))
         }
-        _ => Err(Refusal(
-            StatusCode::NOT_FOUND,
-            format!("no such control: {method} {}", call.path),
-        )),
+        _ => {
+            let found = match parts {
+                ["apps", rest @ ..] => apps::route(state, call, rest),
+                ["users", rest @ ..] => people::route(state, call, rest),
+                _ => None,
+            };
+            found.unwrap_or_else(|| {
+                Err(Refusal(
+                    StatusCode::NOT_FOUND,
+                    format!("no such control: {method} {}", call.path),
+                ))
+            })
+        }
     }
 }
 
@@ -205,8 +196,71 @@ struct NewFolder {
 }
 
 #[derive(Deserialize)]
-struct NewSecretRequest {
-    days: i64,
+struct ClockStep {
+    advance_seconds: i64,
+}
+
+/// What of the timings is named, in seconds; the rest stays.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedTimings {
+    access_token_seconds: Option<i64>,
+    refresh_token_seconds: Option<i64>,
+    /// `null` ends the policy.
+    #[serde(default, deserialize_with = "given")]
+    sign_in_frequency_seconds: Option<Option<i64>>,
+    code_seconds: Option<i64>,
+    device_code_seconds: Option<i64>,
+    device_interval_seconds: Option<u32>,
+    delivery_seconds: Option<i64>,
+    upload_session_seconds: Option<i64>,
+    service_millis: Option<u64>,
+}
+
+/// Tells `null` from an absent member.
+fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<i64>>, D::Error> {
+    Option::<i64>::deserialize(from).map(Some)
+}
+
+impl NamedTimings {
+    fn apply(self, timings: &mut Timings) {
+        for (place, value) in [
+            (&mut timings.access_token, self.access_token_seconds),
+            (&mut timings.refresh_token, self.refresh_token_seconds),
+            (&mut timings.code, self.code_seconds),
+            (&mut timings.device_code, self.device_code_seconds),
+            (&mut timings.delivery, self.delivery_seconds),
+            (&mut timings.upload_session, self.upload_session_seconds),
+        ] {
+            if let Some(seconds) = value {
+                *place = SignedDuration::from_secs(seconds);
+            }
+        }
+        if let Some(seconds) = self.sign_in_frequency_seconds {
+            timings.sign_in_frequency = seconds.map(SignedDuration::from_secs);
+        }
+        if let Some(seconds) = self.device_interval_seconds {
+            timings.device_interval = seconds;
+        }
+        if let Some(millis) = self.service_millis {
+            timings.service = std::time::Duration::from_millis(millis);
+        }
+    }
+}
+
+fn timings(state: &TenantState) -> Value {
+    let timings = state.world().timings.clone();
+    json!({
+        "access_token_seconds": timings.access_token.as_secs(),
+        "refresh_token_seconds": timings.refresh_token.as_secs(),
+        "sign_in_frequency_seconds": timings.sign_in_frequency.map(|most| most.as_secs()),
+        "code_seconds": timings.code.as_secs(),
+        "device_code_seconds": timings.device_code.as_secs(),
+        "device_interval_seconds": timings.device_interval,
+        "delivery_seconds": timings.delivery.as_secs(),
+        "upload_session_seconds": timings.upload_session.as_secs(),
+        "service_millis": u64::try_from(timings.service.as_millis()).unwrap_or(u64::MAX),
+    })
 }
 
 #[derive(Deserialize)]
@@ -215,30 +269,6 @@ struct NewToken {
     #[serde(default)]
     user: Option<String>,
     scopes: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct NewUser {
-    upn: String,
-    #[serde(default)]
-    display_name: String,
-    #[serde(default)]
-    shared: bool,
-}
-
-impl NewUser {
-    fn into_config(self) -> UserConfig {
-        let name = if self.display_name.is_empty() {
-            &self.upn
-        } else {
-            &self.display_name
-        };
-        if self.shared {
-            UserConfig::shared(&self.upn, name)
-        } else {
-            UserConfig::person(&self.upn, name)
-        }
-    }
 }
 
 #[derive(Deserialize)]

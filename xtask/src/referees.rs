@@ -1,0 +1,424 @@
+//! Holds the simulated tenant to Microsoft's own client libraries: `cargo xtask referees auth|graph`.
+//!
+//! The libraries are installed below `target/referees`, by the lock files in `tests/referees`; the
+//! tenant is started on free ports, and scripts in Python and JavaScript use it as anybody would.
+//! Each says on standard output which of its cases passed, in lines of JSON.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+/// What is refereed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Suite {
+    /// Signing in: MSAL for Python and for Node.
+    Auth,
+    /// Mail: Microsoft's Graph clients, and requests made up from the description of the interface.
+    Graph,
+}
+
+impl Suite {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Graph => "graph",
+        }
+    }
+
+    /// The scripts, by the language that runs them.
+    const fn scripts(self) -> &'static [(Language, &'static str)] {
+        match self {
+            Self::Auth => &[(Language::Python, "auth"), (Language::Node, "auth")],
+            Self::Graph => &[
+                (Language::Python, "graph"),
+                (Language::Python, "o365"),
+                (Language::Node, "graph"),
+                (Language::Python, "fuzz"),
+            ],
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Language {
+    Python,
+    Node,
+}
+
+/// The oldest Node that the libraries support.
+const NODE: u32 = 20;
+/// The oldest Python that the lock files are made for.
+const PYTHON: (u32, u32) = (3, 11);
+
+/// What came of the cases.
+#[derive(Debug, Default)]
+struct Tally {
+    passed: u32,
+    failed: u32,
+    skipped: u32,
+}
+
+impl Tally {
+    fn pass(&mut self, case: &str) {
+        self.passed += 1;
+        emit(&format!("passed   {case}"));
+    }
+
+    fn fail(&mut self, case: &str, why: &str) {
+        self.failed += 1;
+        emit(&format!("FAILED   {case}"));
+        eprintln!("{case}:\n{}", indented(why));
+    }
+
+    fn skip(&mut self, case: &str, why: &str) {
+        self.skipped += 1;
+        emit(&format!("skipped  {case}"));
+        eprintln!("{case} is skipped: {why}");
+    }
+}
+
+/// Runs a suite; `only` is a part of the names of the cases to run.
+pub(crate) fn run(root: &Path, suite: Suite, only: Option<&str>) -> Result<ExitCode> {
+    let work = root.join("target/referees").join(suite.name());
+    fs::create_dir_all(&work)?;
+    let tenant = Tenant::start(root, &work)?;
+    let mut tally = Tally::default();
+    let (mut python, mut node) = (None, None);
+    for (language, script) in suite.scripts() {
+        let runtime = match language {
+            Language::Python => python.get_or_insert_with(|| set_up_python(root, suite, &work)),
+            Language::Node => node.get_or_insert_with(|| set_up_node(root, &work)),
+        };
+        let name = match language {
+            Language::Python => format!("{script}.py"),
+            Language::Node => format!("{script}.js"),
+        };
+        match runtime {
+            Ok(runtime) => {
+                let mut command = runtime.command(root, *language, &name);
+                tenant.describe(&mut command, root, only.unwrap_or(""));
+                referee(command, &name, &mut tally)?;
+            }
+            Err(error) => tally.skip(&name, &format!("{error:#}")),
+        }
+    }
+    drop(tenant);
+    let Tally {
+        passed,
+        failed,
+        skipped,
+    } = tally;
+    emit(&json!({"passed": passed, "failed": failed, "skipped": skipped}).to_string());
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+#[allow(clippy::print_stdout, reason = "this is the chore's result")]
+fn emit(line: &str) {
+    println!("{line}");
+}
+
+fn indented(text: &str) -> String {
+    text.lines()
+        .map(|line| format!("    {line}\n"))
+        .collect::<String>()
+}
+
+/// Runs one script and counts its cases. A script that breaks off is a failure of its own.
+fn referee(mut command: Command, name: &str, tally: &mut Tally) -> Result<()> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{name} cannot be started"))?;
+    let output = child.stdout.take().context("no output")?;
+    let mut done = false;
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        let said: Value = serde_json::from_str(&line).unwrap_or(Value::Null);
+        let text = |member: &str| said[member].as_str().unwrap_or_default();
+        match (text("case"), text("outcome")) {
+            ("", _) if said["done"] == true => done = true,
+            ("", _) => eprintln!("{line}"),
+            (case, "passed") => tally.pass(case),
+            (case, "skipped") => tally.skip(case, text("detail")),
+            (case, _) => tally.fail(case, text("detail")),
+        }
+    }
+    let status = child.wait()?;
+    if !done || !status.success() {
+        tally.fail(
+            name,
+            &format!("the script broke off; it ended with {status}"),
+        );
+    }
+    Ok(())
+}
+
+/// The tenant that is refereed; dropping it ends it.
+struct Tenant {
+    process: Child,
+    facts: Value,
+    ca: PathBuf,
+}
+
+impl Tenant {
+    fn start(root: &Path, work: &Path) -> Result<Self> {
+        let mut build = crate::cargo(root);
+        build.args([
+            "build",
+            "--quiet",
+            "--locked",
+            "-p",
+            "docket-tenant",
+            "--example",
+            "serve",
+        ]);
+        ensure!(build.status()?.success(), "the tenant does not build");
+        let mut process = Command::new(root.join("target/debug/examples/serve"))
+            .arg("--until-end-of-input")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("the tenant cannot be started")?;
+        let output = process.stdout.take().context("the tenant says nothing")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let mut facts: Value =
+            serde_json::from_str(&line).context("the tenant did not say where it is")?;
+        let ca = work.join("ca.pem");
+        fs::write(&ca, facts["ca_pem"].as_str().unwrap_or_default())?;
+        facts["ca"] = ca.to_string_lossy().into();
+        if let Some(facts) = facts.as_object_mut() {
+            facts.remove("ca_pem");
+        }
+        Ok(Self { process, facts, ca })
+    }
+
+    /// Tells a script where the tenant is, and keeps what this machine has set from misleading it.
+    fn describe(&self, command: &mut Command, root: &Path, only: &str) {
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            command.env_remove(name).env_remove(name.to_lowercase());
+        }
+        // Libraries prefer these to the certificate authority that a caller names.
+        for name in [
+            "REQUESTS_CA_BUNDLE",
+            "CURL_CA_BUNDLE",
+            "SSL_CERT_FILE",
+            "NODE_EXTRA_CA_CERTS",
+        ] {
+            command.env(name, &self.ca);
+        }
+        command
+            .env_remove("SSL_CERT_DIR")
+            .env("REFEREES_TENANT", self.facts.to_string())
+            .env("REFEREES_ONLY", only)
+            .env("REFEREES_SHARED", root.join("../shared/graph"));
+    }
+}
+
+impl Drop for Tenant {
+    fn drop(&mut self) {
+        // It ends with its input; the signal is for one that hangs.
+        drop(self.process.stdin.take());
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A language with the libraries of a suite.
+struct Runtime {
+    program: PathBuf,
+    environment: BTreeMap<&'static str, PathBuf>,
+}
+
+impl Runtime {
+    fn command(&self, root: &Path, language: Language, script: &str) -> Command {
+        let folder = match language {
+            Language::Python => "python",
+            Language::Node => "node",
+        };
+        let mut command = Command::new(&self.program);
+        command
+            .arg(root.join("tests/referees").join(folder).join(script))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .envs(&self.environment);
+        command
+    }
+}
+
+/// Makes a virtual environment with what the suite's lock file names.
+fn set_up_python(root: &Path, suite: Suite, work: &Path) -> Result<Runtime> {
+    let lock = format!("requirements-{}.txt", suite.name());
+    let venv = venv(root, work, &lock)?;
+    Ok(Runtime {
+        program: venv.join("bin/python"),
+        environment: BTreeMap::new(),
+    })
+}
+
+/// A virtual environment with the packages of a lock file, made again only when that changes.
+fn venv(root: &Path, work: &Path, lock: &str) -> Result<PathBuf> {
+    let folder = work.join(format!("python-{}", lock.trim_end_matches(".txt")));
+    let lock = root.join("tests/referees/python").join(lock);
+    let wanted =
+        fs::read_to_string(&lock).with_context(|| format!("reading {}", lock.display()))?;
+    let stamp = folder.join("installed.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(folder);
+    }
+    let python = find_python()?;
+    eprintln!("installing {} …", lock.display());
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    let made = quiet(Command::new(&python).args(["-m", "venv"]).arg(&folder));
+    if made.is_err() {
+        // Debian keeps what it takes apart from Python itself.
+        crate::guests::install(&["python3-venv"])?;
+        quiet(Command::new(&python).args(["-m", "venv"]).arg(&folder))?;
+    }
+    let mut pip = Command::new(folder.join("bin/python"));
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ])
+    .args([
+        "--no-compile",
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
+        "-r",
+    ])
+    .arg(&lock);
+    quiet(&mut pip)?;
+    fs::write(&stamp, wanted)?;
+    Ok(folder)
+}
+
+fn find_python() -> Result<PathBuf> {
+    let good = |program: &str| -> bool {
+        let asked = Command::new(program).arg("--version").output();
+        asked.is_ok_and(|answer| version(&String::from_utf8_lossy(&answer.stdout)) >= Some(PYTHON))
+    };
+    for attempt in 0..2 {
+        for program in ["python3", "/usr/bin/python3"] {
+            if good(program) {
+                return Ok(program.into());
+            }
+        }
+        if attempt == 0 {
+            crate::guests::install(&["python3", "python3-venv"])?;
+        }
+    }
+    bail!("there is no Python {}.{} or later here", PYTHON.0, PYTHON.1)
+}
+
+/// Node with the libraries of its lock file.
+fn set_up_node(root: &Path, work: &Path) -> Result<Runtime> {
+    let (program, npm) = find_node(root, work)?;
+    let folder = work.join("node");
+    let source = root.join("tests/referees/node");
+    let lock = fs::read_to_string(source.join("package-lock.json"))?;
+    let stamp = folder.join("installed.json");
+    if !fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
+        eprintln!(
+            "installing {} …",
+            source.join("package-lock.json").display()
+        );
+        fs::create_dir_all(&folder)?;
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(source.join(file), folder.join(file))?;
+        }
+        let mut install = Command::new(npm);
+        install
+            .args([
+                "ci",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--loglevel=error",
+            ])
+            .current_dir(&folder);
+        if let Some(folder) = program.parent().filter(|folder| folder.is_absolute()) {
+            // npm is a script that looks for the node beside it.
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let paths = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&path));
+            install.env("PATH", std::env::join_paths(paths)?);
+        }
+        quiet(&mut install)?;
+        fs::write(&stamp, lock)?;
+    }
+    Ok(Runtime {
+        program,
+        environment: BTreeMap::from([("NODE_PATH", folder.join("node_modules"))]),
+    })
+}
+
+/// Node and npm: the machine's where they are new enough, else those that PyPI has.
+fn find_node(root: &Path, work: &Path) -> Result<(PathBuf, PathBuf)> {
+    let asked = Command::new("node").arg("--version").output();
+    let is_new = asked.is_ok_and(|answer| {
+        let text = String::from_utf8_lossy(&answer.stdout);
+        version(text.trim_start_matches('v')).is_some_and(|(major, _)| major >= NODE)
+    });
+    let has_npm = Command::new("npm")
+        .arg("--version")
+        .output()
+        .is_ok_and(|answer| answer.status.success());
+    if is_new && has_npm {
+        return Ok(("node".into(), "npm".into()));
+    }
+    let venv = venv(root, work, "requirements-node.txt").with_context(|| {
+        format!("there is no Node {NODE} or later here, and it cannot be installed")
+    })?;
+    Ok((venv.join("bin/node"), venv.join("bin/npm")))
+}
+
+/// Major and minor of `3.11.2`, or of a line that ends with it.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.split_whitespace().last()?.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Runs a command whose output matters only when it fails.
+fn quiet(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{program} cannot be started"))?;
+    ensure!(
+        output.status.success(),
+        "{program} ended with {}:\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn versions() {
+        let check = |text: &str, expected| assert_eq!(version(text), expected, "{text}");
+        check("Python 3.11.2\n", Some((3, 11)));
+        check("20.20.2", Some((20, 20)));
+        check("", None);
+        check("none", None);
+    }
+}
