@@ -39,6 +39,9 @@ pub(crate) struct Global {
         env = "DOCKET_VAULT_KEY_FILE"
     )]
     pub(crate) key_file: Option<PathBuf>,
+    /// Keeps the vault's key in the system's keyring.
+    #[arg(long, global = true, env = "DOCKET_KEYRING", conflicts_with = "key_file")]
+    pub(crate) keyring: bool,
     /// Prints JSON for machines; people's lines go to standard error.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -63,6 +66,9 @@ pub(crate) enum Command {
     /// Sets up the ways to accounts.
     #[command(subcommand)]
     Connections(ConnectionsCommand),
+    /// Changes the vault's key, backs the vault up and restores it.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Looks at plugins.
     #[command(subcommand)]
     Plugins(PluginsCommand),
@@ -152,24 +158,124 @@ pub(crate) enum RunsCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConnectionsCommand {
-    /// Stores the client secret of a connection of docket.yaml, and shows the app registration.
+    /// Stores the client secret or the certificate of a connection, and shows the app registration.
     Add {
         /// The connection.
         name: String,
-        /// The file that holds the client secret; without it it is read from standard input.
-        #[arg(long, value_name = "FILE")]
-        secret_file: Option<PathBuf>,
+        #[command(flatten)]
+        credential: CredentialArgs,
+        /// Keeps the credential in use, and stores this one for when that one is not accepted any
+        /// more.
+        #[arg(long)]
+        beside: bool,
     },
-    /// Signs the account of a connection in: opens the browser and waits for it.
-    Authorize {
+    /// Tries a new client secret or certificate at the sign-in service, and takes it into use if it
+    /// is accepted. The old one is in use until then.
+    #[command(visible_alias = "rotate-credential")]
+    RotateSecret {
         /// The connection.
         name: String,
-        /// Prints the address and opens no browser.
-        #[arg(long)]
-        no_browser: bool,
+        #[command(flatten)]
+        credential: CredentialArgs,
     },
-    /// Lists the connections and how they stand.
+    /// Shows the app registration that a connection needs, field by field.
+    Show {
+        /// The connection.
+        name: String,
+    },
+    /// Signs the account of a connection in, or one of its users.
+    Authorize(AuthorizeArgs),
+    /// Lists the connections, how they stand, and what of them ends within 30 days.
     List,
+    /// Refreshes the sign-ins that nobody used for a day; they would end after 90 days without use.
+    KeepAlive,
+    /// Tries what the workflows need: token, scopes, mailboxes, folders, rights. Says what to mend.
+    Test(ProbeArgs),
+    /// Prints the PowerShell that gives the rights on all mailboxes of a connection, or of all.
+    Rights {
+        /// The connection.
+        name: Option<String>,
+        /// Prints the script; the default.
+        #[arg(long)]
+        script: bool,
+    },
+}
+
+/// A client secret or a certificate.
+#[derive(Debug, Args)]
+pub(crate) struct CredentialArgs {
+    /// The file that holds the client secret; without it it is read from standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// The file that holds a certificate and its private key, PEM.
+    #[arg(long, value_name = "FILE", conflicts_with = "secret_file")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// When the client secret ends, as Entra shows it: 2027-05-31. A certificate says so itself.
+    #[arg(long, value_name = "DATE", conflicts_with = "certificate")]
+    pub(crate) expires: Option<String>,
+}
+
+/// Who signs in, and how.
+#[derive(Debug, Args)]
+pub(crate) struct AuthorizeArgs {
+    /// The connection.
+    pub(crate) name: String,
+    /// The user, for a connection of the kind per-user.
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Shows a code to enter on another machine, for those without a browser.
+    #[arg(long)]
+    pub(crate) device: bool,
+    /// Prints the address and opens no browser.
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+}
+
+/// What to try of a connection.
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// The connection.
+    pub(crate) name: String,
+    /// The user, for a connection of the kind per-user.
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Sends a mail from each mailbox to itself; only that shows Send As.
+    #[arg(long)]
+    pub(crate) send: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultCommand {
+    /// Encrypts the vault with a new key.
+    RotateKey {
+        /// Keeps the new key in this file.
+        #[arg(long, value_name = "FILE")]
+        to_file: Option<PathBuf>,
+        /// Keeps the new key in the system's keyring.
+        #[arg(long, conflicts_with = "to_file")]
+        to_keyring: bool,
+    },
+    /// Writes everything in the vault into a file that only a passphrase opens.
+    Export {
+        /// The new file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The file that holds the passphrase; without it DOCKET_BACKUP_PASSPHRASE.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Stores what such a file holds. What the vault has already, it keeps.
+    Import {
+        /// The file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The file that holds the passphrase; without it DOCKET_BACKUP_PASSPHRASE.
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+        /// Takes what the file holds in the place of what the vault has.
+        #[arg(long)]
+        replace: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use docket_connections::{Connections, Vault, VaultError};
+use docket_connections::{Connections, KeySource, Vault, VaultError};
 use docket_engine::{Documents, Engine, EngineError, EventStore, Ports, StoreError, TokioTimer};
 use docket_journal::{FileDocuments, SqliteStore};
-use docket_model::{Catalog, CatalogPlugin, Clock, Plan, RequestRule, RunId, SourceFile};
+use docket_model::{
+    ActionSpec, Catalog, CatalogPlugin, Clock, Plan, PlannedStep, RequestRule, RunId, SourceFile,
+};
 use docket_sandbox::{Limits, LoadError, Plugin, Sandbox, SandboxConfig};
 
 use crate::cli::Global;
@@ -40,19 +42,10 @@ impl Host {
     /// Opens the project's data folder and loads its plugins.
     pub(crate) async fn open(project: Project, global: &Global) -> Result<Self> {
         let data = project.data.clone();
-        make_private(&data).map_err(|error| {
-            Failed::new(
-                Exit::Storage,
-                format!("the data folder {}: {error}", data.display()),
-            )
-            .with_help("give another one with --data, or have this one made writable")
-        })?;
-        let store =
-            SqliteStore::open(&data.join("journal.db")).map_err(|error| store_failed(&error))?;
+        let store = own(&data)?;
         let documents: Arc<dyn Documents> = Arc::new(FileDocuments::open(&data.join("documents"))?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let vault = Vault::open(&data.join("vault"), &project.key_source(global)?)
-            .map_err(|error| vault_failed(&error))?;
+        let vault = vault(&data, &project.key_source(global)?)?;
         let connections = Connections::open(&project.spec.connections, vault, Arc::clone(&clock))
             .map_err(|error| Failed::new(Exit::Invalid, error.to_string()))?;
         let connections = Arc::new(connections);
@@ -79,6 +72,7 @@ impl Host {
 
     /// What workflows are checked against.
     pub(crate) fn catalog(&self) -> Catalog {
+        let connections = self.project.spec.connections.iter();
         Catalog {
             plugins: self
                 .plugins
@@ -92,14 +86,13 @@ impl Host {
                     (name.clone(), plugin)
                 })
                 .collect(),
-            connections: self
-                .project
-                .spec
-                .connections
-                .iter()
+            connections: connections
+                .clone()
                 .map(|(name, spec)| (name.clone(), spec.kind))
                 .collect(),
-            fallbacks: BTreeMap::new(),
+            fallbacks: connections
+                .filter_map(|(name, spec)| Some((name.clone(), spec.fallback.clone()?)))
+                .collect(),
         }
     }
 
@@ -128,16 +121,49 @@ impl Host {
         docket_model::validate(source, &self.catalog(), &load)
     }
 
-    /// The scopes that the plugins need of a connection.
+    /// The steps of the project's workflows that use a connection, each with its plan. Workflows with
+    /// problems have none.
+    pub(crate) fn steps_with(&self, connection: &str) -> Vec<(Arc<Plan>, PlannedStep)> {
+        let mut found = Vec::new();
+        for file in self.project.workflows().unwrap_or_default() {
+            let Ok(source) = crate::project::read_source(&file) else {
+                continue;
+            };
+            let Some(plan) = self.check(&source, &file).0.map(Arc::new) else {
+                continue;
+            };
+            for step in plan.all_steps() {
+                let names = [&step.connection, &step.fallback];
+                if names.into_iter().flatten().any(|name| name == connection) {
+                    found.push((Arc::clone(&plan), step.clone()));
+                }
+            }
+        }
+        found
+    }
+
+    /// What the workflows need of a connection: the scopes of the actions that they use it for, or,
+    /// while there is no such workflow, those of all actions.
     pub(crate) fn scopes(&self, connection: &str) -> Vec<String> {
-        let needs = self
-            .plugins
-            .values()
-            .flat_map(|installed| &installed.plugin.manifest().actions)
-            .flat_map(|action| &action.scopes);
+        let steps = self.steps_with(connection);
+        let manifest = |plugin: &str| Some(self.plugins.get(plugin)?.plugin.manifest());
+        let used = steps
+            .iter()
+            .filter_map(|(_, step)| manifest(&step.plugin)?.action(&step.action));
+        let mut actions: Vec<&ActionSpec> = used.collect();
+        if actions.is_empty() {
+            let all = self.plugins.values();
+            actions.extend(all.flat_map(|installed| &installed.plugin.manifest().actions));
+        }
+        let needs = actions.into_iter().flat_map(|action| &action.scopes);
         self.connections
             .scopes(connection, needs)
             .unwrap_or_default()
+    }
+
+    /// The present moment.
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
     }
 
     /// An id for a new run: the time, so that ids sort, and chance.
@@ -162,6 +188,23 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
+}
+
+/// Opens the journal of a data folder, and is its only owner from then on.
+pub(crate) fn own(data: &Path) -> Result<SqliteStore> {
+    make_private(data).map_err(|error| {
+        Failed::new(
+            Exit::Storage,
+            format!("the data folder {}: {error}", data.display()),
+        )
+        .with_help("give another one with --data, or have this one made writable")
+    })?;
+    Ok(SqliteStore::open(&data.join("journal.db")).map_err(|error| store_failed(&error))?)
+}
+
+/// Opens the vault of a data folder.
+pub(crate) fn vault(data: &Path, key: &KeySource) -> Result<Vault> {
+    Ok(Vault::open(&data.join("vault"), key).map_err(|error| vault_failed(&error))?)
 }
 
 /// A sandbox over a data folder.

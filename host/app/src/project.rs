@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
-use docket_connections::KeySource;
+use docket_connections::{KeySource, Keyring};
 use docket_model::{MAX_SOURCE_BYTES, Project as Spec, SourceFile};
 use secrecy::SecretString;
 
@@ -49,9 +49,20 @@ impl Project {
         Ok(Self { root, data, spec })
     }
 
+    /// The project's place in the system's keyring.
+    pub(crate) fn keyring(&self) -> Result<KeySource> {
+        let folder = std::path::absolute(&self.data)?;
+        let keyring = Keyring::system(&folder.display().to_string())
+            .map_err(|error| Failed::new(Exit::Storage, error.to_string()))?;
+        Ok(KeySource::Keyring(keyring))
+    }
+
     /// Where the vault's key comes from. Never from the data folder: a copy of that alone must not
     /// be readable.
     pub(crate) fn key_source(&self, global: &Global) -> Result<KeySource> {
+        if global.keyring {
+            return self.keyring();
+        }
         if let Some(file) = &global.key_file {
             return Ok(KeySource::File(file.clone()));
         }

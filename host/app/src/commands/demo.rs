@@ -95,7 +95,7 @@ pub(crate) async fn run(global: &Global, arguments: &DemoArgs) -> Result<Exit> {
 
 /// The real flow, with the tenant's person at the browser.
 async fn sign_in(host: &Host, tenant: &Tenant) -> Result<()> {
-    let signed_in = connections::sign_in(host, CONNECTION, |link| async move {
+    let signed_in = connections::sign_in(host, CONNECTION, None, |link| async move {
         tenant.sign_in(&link, tenant::SERVICE_ACCOUNT).await?;
         Ok(())
     })

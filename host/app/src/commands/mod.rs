@@ -8,6 +8,7 @@ mod run;
 mod runs;
 mod tenant;
 mod validate;
+mod vault;
 
 use anyhow::Result;
 
@@ -24,6 +25,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
         Command::Run(arguments) => run::run(&global, &arguments).await,
         Command::Runs(command) => runs::run(&global, command).await,
         Command::Connections(command) => connections::run(&global, command).await,
+        Command::Vault(command) => vault::run(&global, command),
         Command::Plugins(command) => plugins::run(&global, command).await,
         Command::Tenant(arguments) => tenant::run(&global, &arguments).await,
     }

@@ -1,7 +1,5 @@
 //! `docket validate`: every problem of every file, with its place.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::Result;
 use serde_json::json;
 
@@ -14,7 +12,7 @@ use crate::render::{self, note};
 pub(crate) async fn run(global: &Global, arguments: &ValidateArgs) -> Result<Exit> {
     let host = Host::open(Project::load(global)?, global).await?;
     let files = if arguments.files.is_empty() {
-        workflows(&host.project.root)?
+        host.project.workflows()?
     } else {
         arguments.files.clone()
     };
@@ -41,26 +39,4 @@ pub(crate) async fn run(global: &Global, arguments: &ValidateArgs) -> Result<Exi
     } else {
         Exit::Invalid
     })
-}
-
-/// The workflows of a project: the YAML files of its folder and of `workflows` in it.
-fn workflows(root: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for folder in [root.to_owned(), root.join("workflows")] {
-        if !folder.is_dir() {
-            continue;
-        }
-        for entry in std::fs::read_dir(folder)? {
-            let path = entry?.path();
-            let is_yaml = path
-                .extension()
-                .is_some_and(|kind| kind == "yaml" || kind == "yml");
-            let is_project = path.file_name().is_some_and(|name| name == "docket.yaml");
-            if is_yaml && !is_project {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
 }
