@@ -87,6 +87,10 @@ pub(crate) struct DemoArgs {
     /// Leaves the tenant and its pages up, for a look, until Ctrl-C.
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Shows runs that wait for a person to sign in, and for an expired client secret to be
+    /// replaced, and go on by themselves.
+    #[arg(long)]
+    pub(crate) sign_in: bool,
 }
 
 #[derive(Debug, Args)]

@@ -25,7 +25,7 @@ pub(crate) struct Host {
     pub(crate) store: Arc<dyn EventStore>,
     pub(crate) documents: Arc<dyn Documents>,
     pub(crate) connections: Arc<Connections>,
-    pub(crate) engine: Engine,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) plugins: BTreeMap<String, Installed>,
     clock: Arc<dyn Clock>,
 }
@@ -52,13 +52,13 @@ impl Host {
         let sandbox = sandbox(&data, &documents, &connections)?;
         let plugins = install(&project, &sandbox).await?;
         let store: Arc<dyn EventStore> = Arc::new(store);
-        let engine = Engine::new(Ports {
+        let engine = Arc::new(Engine::new(Ports {
             store: Arc::clone(&store),
             documents: Arc::clone(&documents),
             runner: Arc::new(sandbox),
             clock: Arc::clone(&clock),
             timer: Arc::new(TokioTimer::new(Arc::clone(&clock))),
-        });
+        }));
         Ok(Self {
             project,
             store,

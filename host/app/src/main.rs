@@ -11,6 +11,7 @@ mod inputs;
 mod project;
 mod render;
 mod view;
+mod waking;
 
 use std::process::ExitCode;
 

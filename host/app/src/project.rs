@@ -49,6 +49,28 @@ impl Project {
         Ok(Self { root, data, spec })
     }
 
+    /// Its workflows: the YAML files of its folder and of `workflows` in it.
+    pub(crate) fn workflows(&self) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for folder in [self.root.clone(), self.root.join("workflows")] {
+            if !folder.is_dir() {
+                continue;
+            }
+            for entry in std::fs::read_dir(folder)? {
+                let path = entry?.path();
+                let is_yaml = path
+                    .extension()
+                    .is_some_and(|kind| kind == "yaml" || kind == "yml");
+                let is_project = path.file_name().is_some_and(|name| name == "docket.yaml");
+                if is_yaml && !is_project {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     /// The project's place in the system's keyring.
     pub(crate) fn keyring(&self) -> Result<KeySource> {
         let folder = std::path::absolute(&self.data)?;

@@ -14,15 +14,58 @@ use docket_model::{
 use docket_sandbox::{Limits, Sandbox, SandboxConfig};
 use docket_tenant::{DEMO_CLIENT_ID, Tenant, TenantConfig};
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
+use url::Url;
 
 use crate::LabClock;
 
 /// The name of the laboratory's connection.
 const CONNECTION: &str = "contoso";
 /// The account that it signs in.
-const ACCOUNT: &str = "svc-docket@contoso.example";
+pub(crate) const ACCOUNT: &str = "svc-docket@contoso.example";
+
+/// What a host needs to know of a tenant.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TenantFacts {
+    /// The directory's id.
+    pub tenant_id: String,
+    /// The sign-in origin.
+    pub authority: Url,
+    /// Graph's origin.
+    pub graph: Url,
+    /// The upload origin.
+    pub outlook: Url,
+    /// The authority to trust, PEM.
+    pub ca_pem: String,
+    /// The demo application's secret.
+    pub client_secret: String,
+}
+
+impl TenantFacts {
+    /// Those of a running tenant.
+    #[must_use]
+    pub fn of(tenant: &Tenant) -> Self {
+        let state = tenant.state();
+        Self {
+            tenant_id: state.tenant_id(),
+            authority: tenant.authority().clone(),
+            graph: tenant.graph().clone(),
+            outlook: tenant.outlook().clone(),
+            ca_pem: tenant.ca_pem().to_owned(),
+            client_secret: state.client_secret(DEMO_CLIENT_ID).expect("a secret"),
+        }
+    }
+}
+
+/// A data folder for hosts that use a tenant, wherever that runs.
+pub struct Ground {
+    /// The clock of the hosts.
+    pub clock: LabClock,
+    facts: TenantFacts,
+    folder: TempDir,
+}
 
 /// A tenant, a data folder, and what they need.
 pub struct Lab {
@@ -30,7 +73,7 @@ pub struct Lab {
     pub tenant: Tenant,
     /// The clock that host and tenant share.
     pub clock: LabClock,
-    folder: TempDir,
+    ground: Ground,
 }
 
 /// An open host; dropping it closes the data folder.
@@ -72,14 +115,66 @@ impl Lab {
         let tenant = Tenant::start(config, Arc::new(clock.clone()))
             .await
             .expect("a tenant");
-        let lab = Self {
+        let ground = Ground::new(TenantFacts::of(&tenant), clock.clone());
+        ground
+            .sign_in(async |link| tenant.sign_in(link, ACCOUNT).await.expect("let in"))
+            .await;
+        Self {
             tenant,
             clock,
-            folder: tempfile::tempdir().expect("a folder"),
-        };
-        std::fs::write(lab.folder.path().join("ca.pem"), lab.tenant.ca_pem()).expect("the CA");
-        lab.sign_in().await;
-        lab
+            ground,
+        }
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.ground.data()
+    }
+
+    /// Opens the host over a journal on disk.
+    pub async fn open(&self) -> Host {
+        self.ground.open().await
+    }
+
+    /// The same with something between engine and journal.
+    pub async fn open_with(
+        &self,
+        between: impl FnOnce(Arc<dyn EventStore>) -> Arc<dyn EventStore>,
+    ) -> Host {
+        self.ground.open_with(between).await
+    }
+
+    /// The same with other limits of what a plugin may use.
+    pub async fn open_limited(
+        &self,
+        between: impl FnOnce(Arc<dyn EventStore>) -> Arc<dyn EventStore>,
+        limits: Limits,
+    ) -> Host {
+        self.ground.open_limited(between, limits).await
+    }
+
+    /// The tenant's mailboxes by its API, once everything under way has arrived.
+    pub async fn mailboxes(&self) -> Value {
+        self.tenant.state().deliver_now();
+        self.tenant
+            .ask("/_tenant/mailboxes")
+            .await
+            .expect("an answer")
+    }
+}
+
+impl Ground {
+    /// A new folder for hosts of that tenant.
+    #[must_use]
+    pub fn new(facts: TenantFacts, clock: LabClock) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("ca.pem"), &facts.ca_pem).expect("the CA");
+        Self {
+            clock,
+            facts,
+            folder,
+        }
     }
 
     /// The data folder.
@@ -92,10 +187,10 @@ impl Lab {
         let origin = |url: &dyn ToString| url.to_string().trim_end_matches('/').to_owned();
         let spec = ConnectionSpec {
             account: Some(ACCOUNT.to_owned()),
-            authority: origin(self.tenant.authority()),
+            authority: origin(&self.facts.authority),
             endpoints: BTreeMap::from([
-                ("graph".to_owned(), origin(self.tenant.graph())),
-                ("outlook".to_owned(), origin(self.tenant.outlook())),
+                ("graph".to_owned(), origin(&self.facts.graph)),
+                ("outlook".to_owned(), origin(&self.facts.outlook)),
             ]),
             mailboxes: Some(
                 ["contracts", "invoices"]
@@ -106,7 +201,7 @@ impl Lab {
             ca_file: Some(self.folder.path().join("ca.pem")),
             ..ConnectionSpec::new(
                 ConnectionKind::ServiceAccount,
-                self.tenant.state().tenant_id(),
+                self.facts.tenant_id.clone(),
                 DEMO_CLIENT_ID.to_owned(),
             )
         };
@@ -119,15 +214,13 @@ impl Lab {
         Connections::open(&self.spec(), vault, Arc::new(self.clock.clone())).expect("connections")
     }
 
-    async fn sign_in(&self) {
+    /// Signs the account in by the real flow; `person` opens the link in a browser, and says what
+    /// the application answered in the end.
+    pub async fn sign_in(&self, person: impl AsyncFnOnce(&Url) -> u16) {
         let connections = self.connections();
-        let secret = self
-            .tenant
-            .state()
-            .client_secret(DEMO_CLIENT_ID)
-            .expect("a secret");
+        let secret = SecretString::from(self.facts.client_secret.as_str());
         connections
-            .set_client_secret(CONNECTION, &SecretString::from(secret), None)
+            .set_client_secret(CONNECTION, &secret, None)
             .expect("stored");
         let redirect = LoopbackRedirect::bind().await.expect("loopback");
         let scopes = [
@@ -142,9 +235,9 @@ impl Lab {
         let begun = connections
             .begin_sign_in(CONNECTION, None, Some(&redirect.redirect_uri()), &scopes)
             .expect("a sign-in");
-        let person = self.tenant.sign_in(&begun.authorize_url, ACCOUNT);
-        let (landed, answer) = tokio::join!(person, redirect.wait(&begun.state));
-        assert_eq!(landed.expect("let in"), 200);
+        let (landed, answer) =
+            tokio::join!(person(&begun.authorize_url), redirect.wait(&begun.state));
+        assert_eq!(landed, 200);
         connections
             .finish_sign_in(answer.expect("an answer"))
             .await
@@ -218,15 +311,6 @@ impl Lab {
                 ..Catalog::default()
             },
         }
-    }
-
-    /// The tenant's mailboxes by its API, once everything under way has arrived.
-    pub async fn mailboxes(&self) -> Value {
-        self.tenant.state().deliver_now();
-        self.tenant
-            .ask("/_tenant/mailboxes")
-            .await
-            .expect("an answer")
     }
 }
 

@@ -7,10 +7,11 @@
     reason = "a laboratory may stop at the first surprise; its users are tests"
 )]
 
+pub mod apart;
 mod crash;
 mod lab;
 mod time;
 
 pub use crash::{CrashingStore, Unsynced};
-pub use lab::{Host, Lab, Silent, components};
+pub use lab::{Ground, Host, Lab, Silent, TenantFacts, components};
 pub use time::LabClock;

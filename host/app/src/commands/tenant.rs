@@ -41,25 +41,38 @@ pub(crate) fn write_project(tenant: &Tenant, folder: &Path, components: &Path) -
             .display()
             .to_string()
     };
-    let text = format!(
-        "connections:
-  contoso:
-    kind: service-account
-    account: {SERVICE_ACCOUNT}
-    tenant: {tenant_id}
+    let place = format!(
+        "    tenant: {tenant_id}
     client-id: {DEMO_CLIENT_ID}
     authority: {authority}
     endpoints:
       graph: {graph}
       outlook: {outlook}
-    mailboxes:
-      - contracts@contoso.example
-      - invoices@contoso.example
     # The tenant is simulated on this machine: its CA is its own, its addresses are loopback.
     ca-file: tenant-ca.pem
     allow-addresses:
       - 127.0.0.0/8
-
+",
+        tenant_id = tenant.state().tenant_id(),
+        authority = origin(tenant.authority()),
+        graph = origin(tenant.graph()),
+        outlook = origin(tenant.outlook()),
+    );
+    let text = format!(
+        "connections:
+  # One account for everybody, and two shared mailboxes.
+  contoso:
+    kind: service-account
+    account: {SERVICE_ACCOUNT}
+    mailboxes:
+      - contracts@contoso.example
+      - invoices@contoso.example
+{place}
+  # Everybody for themselves.
+  people:
+    kind: per-user
+    fallback: contoso
+{place}
 plugins:
   exchange:
     source: {exchange}
@@ -68,10 +81,6 @@ plugins:
     source: {graph_import}
     grants: all-requested
 ",
-        tenant_id = tenant.state().tenant_id(),
-        authority = origin(tenant.authority()),
-        graph = origin(tenant.graph()),
-        outlook = origin(tenant.outlook()),
         exchange = component("exchange"),
         graph_import = component("graph-import"),
     );

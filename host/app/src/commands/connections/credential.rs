@@ -38,10 +38,10 @@ pub(super) fn add(
         false => host.connections.set_credential(name, credential),
     };
     stored.map_err(refused)?;
-    let spec = host.project.connection(name)?;
+    let spec = host.project.spec.connections.get(name);
     if as_json {
         render::line(&json!({"connection": name, "credential": about}).to_string());
-    } else if spec.account.is_some() {
+    } else if spec.is_some_and(|spec| spec.account.is_some()) {
         note!("stored; next: docket connections authorize {name}");
     } else {
         note!("stored; next: docket connections test {name}");

@@ -33,7 +33,7 @@ pub(crate) async fn run(global: &Global, command: ConnectionsCommand) -> Result<
         ConnectionsCommand::List => status::list(&host, global.json),
         ConnectionsCommand::KeepAlive => status::keep_alive(&host, global.json).await,
         ConnectionsCommand::Test(arguments) => probe::test(&host, &arguments, global.json).await,
-        ConnectionsCommand::Rights { name } => probe::rights(&host, name.as_deref()),
+        ConnectionsCommand::Rights { name, script: _ } => probe::rights(&host, name.as_deref()),
     }
 }
 

@@ -1,0 +1,392 @@
+//! Mail in numbers: what a confirmation mail costs beside a plain program that makes the same
+//! requests, what a large attachment and a thousand imported messages need. The tenant runs in a
+//! process of its own, so that time and memory are the host's. Prints `row {…}` lines.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a measurement, run by hand"
+)]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use docket_e2e::apart::{Apart, serve_if_asked};
+use docket_e2e::{Ground, Host, Silent};
+use docket_model::{Plan, RunId, RunResult};
+use docket_tenant::{Attachment, Recipient, SeedMail, TenantConfig, ThrottleConfig};
+use futures_util::StreamExt as _;
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+/// How many confirmation mails each side sends, in turns of [`TURN`].
+const MAILS: usize = 1000;
+const TURN: usize = 250;
+/// What Microsoft allows for one mailbox at a time; the host keeps to it, so the plain program does.
+const AT_ONCE: usize = 4;
+const DOCUMENT: usize = 200_000;
+const LARGE: usize = 150 << 20;
+const IMPORTED: usize = 1000;
+const SENDER: &str = "contracts@contoso.example";
+
+const IMPORT: &str = "
+workflow: import
+on:
+  manual:
+connections:
+  graph-import: contoso
+steps:
+  - id: import
+    uses: graph-import/messages
+    with:
+      mailbox: invoices@contoso.example
+      folder: Bulk
+outputs:
+  count: ${{ size(steps.import.output.messages) }}
+";
+
+fn row(name: &str, unit: &str, value: f64, versus: &str) {
+    println!(
+        "row {}",
+        json!({"name": name, "unit": unit, "value": value, "versus": versus})
+    );
+}
+
+fn tenant(name: &str) -> TenantConfig {
+    let mut config = TenantConfig::contoso();
+    if name == "bulk" {
+        // At Microsoft's real limits.
+        config.throttle = ThrottleConfig::real();
+        let mailbox = "invoices@contoso.example";
+        for user in &mut config.users {
+            if user.upn == mailbox {
+                user.folders.push("Bulk".to_owned());
+            }
+        }
+        let sender = Recipient::named("Fabrikam Billing", "billing@fabrikam.example");
+        config.mail.extend((0..IMPORTED).map(|number| SeedMail {
+            folder: "Bulk".to_owned(),
+            attachments: vec![Attachment::file(
+                &format!("INV-{number}.pdf"),
+                "application/pdf",
+                vec![b'%'; DOCUMENT],
+            )],
+            ..SeedMail::text(
+                mailbox,
+                sender.clone(),
+                &format!("Invoice {number}"),
+                "Attached.",
+            )
+        }));
+    }
+    config
+}
+
+/// What this process has used up so far.
+#[derive(Clone, Copy)]
+struct Used {
+    cpu: Duration,
+    at: Instant,
+}
+
+impl Used {
+    fn so_far() -> Self {
+        // User and system time are the 14th and 15th field, in ticks of 10 ms; the 2nd field, the
+        // name, may hold spaces and ends with the last parenthesis (proc(5)).
+        let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let ticks: u64 = text
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum();
+        Self {
+            cpu: Duration::from_millis(10 * ticks),
+            at: Instant::now(),
+        }
+    }
+
+    /// CPU and wall time since then.
+    fn since(self) -> (Duration, Duration) {
+        (Self::so_far().cpu - self.cpu, self.at.elapsed())
+    }
+}
+
+/// A line of the process's status in MiB: `VmRSS` is what it has, `VmHWM` the most that it had.
+fn status(name: &str) -> f64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kib: f64 = line
+        .and_then(|line| line.trim_matches([':', ' ', '\t', 'k', 'B']).parse().ok())
+        .unwrap_or_default();
+    kib / 1024.0
+}
+
+/// Forgets the most that the process had (proc(5), clear_refs).
+fn reset_peak() {
+    std::fs::write("/proc/self/clear_refs", "5").unwrap_or_default();
+}
+
+async fn run(host: &Host, plan: &Plan, name: &str, inputs: Map<String, Value>) -> Value {
+    let run: RunId = name.parse().unwrap();
+    host.start(&run, plan, inputs).await.unwrap();
+    let result = host
+        .engine
+        .drive(&run, Arc::new(Silent), CancellationToken::new())
+        .await
+        .unwrap();
+    match result {
+        RunResult::Succeeded { outputs } => outputs,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The requests of a confirmation mail, made by nobody but reqwest.
+struct Plain {
+    client: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+impl Plain {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the other side of the comparison, which is not the host"
+    )]
+    async fn new(tenant: &mut Apart) -> Self {
+        let scopes = ["Mail.ReadWrite.Shared", "Mail.Send.Shared"];
+        let token = tenant.token(&scopes).await;
+        let trusted = reqwest::Certificate::from_pem(tenant.facts.ca_pem.as_bytes()).unwrap();
+        let client = reqwest::Client::builder()
+            .tls_certs_only([trusted])
+            .no_proxy()
+            .build()
+            .unwrap();
+        let base = tenant.facts.graph.join("v1.0/users/").unwrap();
+        Self {
+            client,
+            base: format!("{base}{SENDER}"),
+            token,
+        }
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Option<Value>, expected: u16) -> Value {
+        let mut request = self
+            .client
+            .request(method.parse().unwrap(), format!("{}{path}", self.base))
+            .bearer_auth(&self.token)
+            .header("prefer", "IdType=\"ImmutableId\"");
+        if let Some(body) = body {
+            request = request.json(&body);
+        } else if method == "POST" {
+            request = request.header("content-length", "0");
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), expected, "{method} {path}");
+        let bytes = answer.bytes().await.unwrap();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    async fn mail(&self, number: usize, document: &[u8]) {
+        use base64::Engine as _;
+        let draft = json!({
+            "subject": "Signed: Framework supply agreement",
+            "body": {"contentType": "html", "content": "<p>Signed by everybody.</p>".repeat(20)},
+            "from": {"emailAddress": {"address": SENDER}},
+            "toRecipients": [{"emailAddress": {"address": "anna.berger@fabrikam.example"}}],
+            "singleValueExtendedProperties": [{
+                "id": "String {6f1c5a52-6c0b-4d7e-9c52-2f5e1a4b8d32} Name Plain",
+                "value": number.to_string(),
+            }],
+        });
+        let draft = self.ask("POST", "/messages", Some(draft), 201).await;
+        let id = draft["id"].as_str().unwrap();
+        for (name, bytes) in [
+            ("agreement.pdf", document),
+            ("certificate.pdf", &b"%PDF-1.7 certificate"[..]),
+        ] {
+            let attachment = json!({
+                "@odata.type": "#microsoft.graph.fileAttachment",
+                "name": name,
+                "contentType": "application/pdf",
+                "contentBytes": base64::engine::general_purpose::STANDARD.encode(bytes),
+            });
+            let path = format!("/messages/{id}/attachments");
+            self.ask("POST", &path, Some(attachment), 201).await;
+        }
+        self.ask("POST", &format!("/messages/{id}/send"), None, 202)
+            .await;
+        let sent = self.ask("GET", &format!("/messages/{id}?$select=id,isDraft,subject,webLink,internetMessageId,parentFolderId,createdDateTime,lastModifiedDateTime"), None, 200).await;
+        assert_eq!(sent["isDraft"], false);
+        let folder = sent["parentFolderId"].as_str().unwrap();
+        let path = format!("/mailFolders/{folder}?$select=displayName");
+        self.ask("GET", &path, None, 200).await;
+    }
+}
+
+async fn each<F: Future>(count: usize, work: impl Fn(usize) -> F) {
+    futures_util::stream::iter(0..count)
+        .for_each_concurrent(AT_ONCE, |number| {
+            let done = work(number);
+            async move {
+                done.await;
+            }
+        })
+        .await;
+}
+
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
+async fn confirmations() {
+    let mut tenant = Apart::start("quiet").await;
+    let ground = tenant.ground().await;
+    let host = ground.open().await;
+    let plan = host.plan("signed-contract-confirmation.yaml");
+    let inputs = host.confirmation(DOCUMENT);
+    let plain = Plain::new(&mut tenant).await;
+    let document = vec![b'%'; DOCUMENT];
+    let ours = async |turn: &str, count: usize| {
+        each(count, |number| {
+            let (name, inputs) = (format!("mail-{turn}-{number}"), inputs.clone());
+            let (host, plan) = (&host, &plan);
+            async move { run(host, plan, &name, inputs).await }
+        })
+        .await;
+    };
+    let theirs = async |count: usize| {
+        each(count, |number| plain.mail(number, &document)).await;
+    };
+    ours("warm", 20).await;
+    theirs(20).await;
+    let before = status("VmRSS");
+    let mut sums = [(Duration::ZERO, Duration::ZERO); 2];
+    for turn in 0..MAILS / TURN {
+        for (side, sum) in sums.iter_mut().enumerate() {
+            let began = Used::so_far();
+            match side {
+                0 => ours(&turn.to_string(), TURN).await,
+                _ => theirs(TURN).await,
+            }
+            let (cpu, wall) = began.since();
+            *sum = (sum.0 + cpu, sum.1 + wall);
+        }
+    }
+    let grown = status("VmRSS") - before;
+    let [(cpu, wall), (plain_cpu, plain_wall)] =
+        sums.map(|(cpu, wall)| (cpu.as_secs_f64(), wall.as_secs_f64()));
+    let per_mail = |seconds: f64| seconds * 1000.0 / MAILS as f64;
+    row(
+        &format!("mail/{MAILS} confirmations of 200 KB, 4 at a time"),
+        "s",
+        wall,
+        &format!(
+            "{:.2}× plain reqwest ({plain_wall:.2} s)",
+            wall / plain_wall
+        ),
+    );
+    row(
+        "mail/CPU per confirmation, journal and all",
+        "ms",
+        per_mail(cpu),
+        &format!(
+            "{:.2}× plain reqwest ({:.2} ms)",
+            cpu / plain_cpu,
+            per_mail(plain_cpu)
+        ),
+    );
+    row(
+        &format!("mail/memory grown over {MAILS} confirmations"),
+        "MiB",
+        grown,
+        &format!("{before:.0} MiB before"),
+    );
+    let sent = sent_items(&mut tenant).await;
+    assert_eq!(sent, 2 * (MAILS + 20), "each mail once");
+    tenant.stop().await;
+}
+
+/// How many mails are in the sender's Sent Items, as the tenant says.
+async fn sent_items(tenant: &mut Apart) -> usize {
+    let answer = tenant.ask("/_tenant/mailboxes").await;
+    let mailboxes = answer["mailboxes"].as_array().unwrap();
+    let sender = mailboxes
+        .iter()
+        .find(|mailbox| mailbox["mailbox"] == SENDER);
+    let messages = sender.unwrap()["messages"].as_array().unwrap();
+    let sent = messages.iter().filter(|one| one["folder"] == "Sent Items");
+    sent.count()
+}
+
+async fn large() {
+    let mut tenant = Apart::start("quiet").await;
+    let ground = tenant.ground().await;
+    let host = ground.open().await;
+    let plan = host.plan("signed-contract-confirmation.yaml");
+    run(&host, &plan, "small", host.confirmation(DOCUMENT)).await;
+    let inputs = host.confirmation(LARGE);
+    let idle = status("VmRSS");
+    reset_peak();
+    let began = Instant::now();
+    run(&host, &plan, "large", inputs).await;
+    let took = began.elapsed().as_secs_f64();
+    row(
+        "mail/150 MB attachment: memory above idle",
+        "MiB",
+        (status("VmHWM") - idle).max(0.0),
+        &format!("{idle:.0} MiB idle; {took:.1} s"),
+    );
+    tenant.stop().await;
+}
+
+async fn import() {
+    let mut tenant = Apart::start("bulk").await;
+    let ground: Ground = tenant.ground().await;
+    let host = ground.open().await;
+    let plan = host.plan_of("import.yaml", IMPORT);
+    let idle = status("VmRSS");
+    reset_peak();
+    let began = Used::so_far();
+    let outputs = run(&host, &plan, "import", Map::new()).await;
+    let (cpu, wall) = began.since();
+    assert_eq!(outputs["count"], IMPORTED);
+    let throttled = tenant.ask("/_tenant/throttle").await;
+    row(
+        &format!("mail/import of {IMPORTED} messages, 200 KB attached to each"),
+        "s",
+        wall.as_secs_f64(),
+        &format!("{:.1} s of CPU; throttle {throttled}", cpu.as_secs_f64()),
+    );
+    row(
+        "mail/import: memory above idle",
+        "MiB",
+        (status("VmHWM") - idle).max(0.0),
+        &format!("{idle:.0} MiB idle"),
+    );
+    tenant.stop().await;
+}
+
+#[tokio::main]
+async fn main() {
+    if serve_if_asked(tenant).await {
+        return;
+    }
+    let filter = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
+    let is_wanted = |name: &str| {
+        filter
+            .as_ref()
+            .is_none_or(|filter| name.contains(filter.as_str()))
+    };
+    if is_wanted("mail/confirmations") {
+        confirmations().await;
+    }
+    if is_wanted("mail/large") {
+        large().await;
+    }
+    if is_wanted("mail/import") {
+        import().await;
+    }
+}
