@@ -383,3 +383,22 @@ async fn driving_by_hand_says_what_is_waited_for() {
     let error = bench.drive(&run).await.unwrap_err();
     assert_eq!(error.to_string(), "run r-1 waits at ask for approval: ok?");
 }
+
+/// Nothing that runs wait for goes by comparing times of different moments: a clock that jumps back
+/// makes timers late, and nothing else.
+#[tokio::test]
+async fn a_clock_that_jumps_back_loses_no_sign_in_and_tries_nothing_over_and_over() {
+    for (store, _folder) in stores() {
+        let bench = bench(store, &Arc::new(World::default()));
+        bench.engine.signed_in("contoso", None).await.unwrap();
+        bench.clock.advance(SignedDuration::from_hours(-5));
+        let plan = plan(vec![lapsed(false, OnSignInNeeded::default())]);
+        let run = bench.start("r-1", &plan, json!({})).await;
+        assert_eq!(waits(&bench, &run).await, ["needs sign-in contoso"]);
+        assert_eq!(bench.runner.calls.lock().unwrap().len(), 1);
+        bench.clock.advance(SignedDuration::from_hours(-5));
+        bench.runner.is_well.store(true, Ordering::SeqCst);
+        assert_eq!(bench.engine.signed_in("contoso", None).await.unwrap(), 1);
+        assert_eq!(*outputs(&bench.advance(&run).await), json!("contoso"));
+    }
+}
