@@ -176,6 +176,16 @@ async fn suite(store: &dyn EventStore) {
     );
     assert_eq!(names(store.wake(at(99), 9).await.unwrap()), ["ann-1"]);
     assert_eq!(store.next_wake().await.unwrap(), None);
+    let never = Rest {
+        wake_at: Some(Timestamp::MAX),
+        steps: Vec::new(),
+    };
+    assert!(store.park(&run("timer"), 1, &never).await.unwrap());
+    assert!(store.next_wake().await.unwrap().is_some());
+    assert_eq!(
+        names(store.wake(Timestamp::MAX, 9).await.unwrap()),
+        ["timer"]
+    );
 
     // Whatever is appended makes a run ready, and its end makes it nothing.
     let event = Event {

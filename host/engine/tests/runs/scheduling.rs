@@ -258,6 +258,34 @@ async fn a_full_disk_ends_the_service_and_loses_nothing() {
     assert!(sent.values().all(|times| *times == 1), "{sent:?}");
 }
 
+/// What the host could not do it tries again after a while, and its other runs go on meanwhile.
+#[tokio::test]
+async fn a_fault_of_the_host_is_tried_again() {
+    for action in ["fault", "panic"] {
+        let (store, _folder) = stores().remove(0);
+        let bench = bench(store, &Arc::new(World::default()));
+        let faulty = bench
+            .start("r-1", &plan(vec![step(action)]), json!({}))
+            .await;
+        // One place: a run that never gave it back would keep all others from it.
+        let serving = serve(&bench, 1);
+        bench
+            .start("r-2", &plan(vec![step("echo")]), json!({}))
+            .await;
+        ended(&bench, 1).await;
+        let summary = bench.store.run(&faulty).await.unwrap().unwrap();
+        assert_eq!(summary.finished_at, None);
+        bench.runner.is_well.store(true, Ordering::SeqCst);
+        bench.timer.stands_still.store(false, Ordering::SeqCst);
+        // Anything makes the scheduler look at the time.
+        bench
+            .start("r-3", &plan(vec![step("echo")]), json!({}))
+            .await;
+        ended(&bench, 3).await;
+        serving.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn an_engine_has_one_scheduler() {
     let (store, _folder) = stores().remove(0);
