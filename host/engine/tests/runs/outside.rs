@@ -262,9 +262,21 @@ async fn the_fallback_serves_unless_something_was_done_that_cannot_be_repeated()
     for (store, _folder) in stores() {
         let world = Arc::new(World::default());
         let bench = bench(store, &world);
-        let plan = plan(vec![lapsed(false, falls_back)]);
+        let plan = plan(vec![PlannedStep {
+            act_as: Some(literal(json!("ann@x.example"))),
+            ..lapsed(false, falls_back)
+        }]);
         let run = bench.start("r-1", &plan, json!({})).await;
         assert_eq!(*outputs(&bench.advance(&run).await), json!("shared"));
+        let users: Vec<Option<String>> = {
+            let calls = bench.runner.calls.lock().unwrap();
+            calls.iter().map(|call| call.act_as.clone()).collect()
+        };
+        assert_eq!(
+            users,
+            [Some("ann@x.example".to_owned()), None],
+            "the fallback is an account of its own"
+        );
         let keys: Vec<String> = {
             let calls = bench.runner.calls.lock().unwrap();
             calls
