@@ -35,10 +35,9 @@ impl RunView {
         let target = ProgressDrawTarget::stderr();
         let is_terminal = !target.is_hidden();
         // With room for an item's index.
-        let longest = plan.steps.iter().map(|step| step.id.len() + 4).max();
+        let longest = plan.all_steps().map(|step| step.id.len() + 4).max();
         let actions: HashMap<String, String> = plan
-            .steps
-            .iter()
+            .all_steps()
             .map(|step| (step.id.clone(), format!("{}/{}", step.plugin, step.action)))
             .collect();
         let action_width = actions.values().map(String::len).max().unwrap_or(0);

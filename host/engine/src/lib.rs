@@ -3,6 +3,10 @@
 //! This room knows neither wasmtime nor an HTTP client nor SQL. What it needs of the world comes in
 //! through its ports: [`EventStore`] and [`Documents`] keep, [`StepRunner`] acts, a
 //! [`docket_model::Clock`] tells the time and a [`Timer`] waits.
+//!
+//! [`Engine`] starts runs, drives one, and tells runs what happens outside; [`Scheduler`] drives all of
+//! them. A run that waits for more than a few seconds is parked: nothing of it is in memory, and rows
+//! of the store say for what it waits and when to wake it.
 
 mod appender;
 mod changes;

@@ -16,7 +16,7 @@ impl Engine {
     /// [`EngineError::UnknownRun`], and the journal's.
     pub async fn cancel(&self, run: &RunId) -> Result<RunResult, EngineError> {
         loop {
-            let Ok(_owner) = self.own(run) else {
+            let Ok(owner) = self.own(run) else {
                 let hold = self.driven().get(run).cloned();
                 if let Some(hold) = hold {
                     hold.cancel.cancel();
@@ -33,6 +33,7 @@ impl Engine {
                 result: result.clone(),
             };
             self.append_alone(run, state.events(), kind).await?;
+            drop(owner);
             // The place that it held in its group is free.
             self.announce(run).await?;
             return Ok(result);
@@ -84,22 +85,22 @@ impl Engine {
         let ready = self.sign_ins().add(&account).await?;
         let count = ready.len();
         self.changes().add(ready);
-        // Runs that wait for one thing and do another are driven, not parked.
-        let driven: Vec<RunId> = self.driven().keys().cloned().collect();
-        for run in driven {
-            match self
-                .tell_driven(&run, &Word::SignedIn(account.clone()))
-                .await
-            {
-                Some(Err(error)) => return Err(error),
-                Some(Ok(())) | None => {}
-            }
+        // Runs that wait for one thing and do another are driven, not parked. They look for sign-ins
+        // before they rest, and this is only to make them look sooner.
+        for hold in self.driven().values() {
+            let (done, _) = oneshot::channel();
+            let what = Word::SignedIn(account.clone());
+            let _ = hold.inbox.try_send(Told { what, done });
         }
         Ok(count)
     }
 
     /// Hears what a run is told while it is owned and nobody drives it.
     pub(crate) async fn answer(&self, owner: &Owner, told: Told) -> Result<(), EngineError> {
+        if let Word::SignedIn(_) = told.what {
+            // Whoever drives it next looks for itself.
+            return Ok(());
+        }
         let summary = self.summary(&owner.run).await?;
         let kind = told.what.into_kind();
         self.append_alone(&owner.run, summary.events, kind).await?;

@@ -95,9 +95,8 @@ impl Engine {
         plugins: &HashMap<String, PinnedPlugin>,
         reporter: Arc<dyn Reporter>,
     ) -> Result<Vec<ReplayedAttempt>, EngineError> {
-        let (flow, state) = self.load(run).await?;
+        let (flow, _) = self.load(run).await?;
         let plan = Arc::clone(flow.plan());
-        drop(state);
         let events = self.ports().store.events(run).await?;
         let order = |id: &str| plan.all_steps().position(|step| step.id == id);
         let mut replayed = Vec::new();

@@ -72,7 +72,7 @@ const SECOND: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX waits_by_age ON waits (since);
     CREATE INDEX waits_by_kind ON waits (kind, since);
-    CREATE INDEX waits_by_account ON waits (account) WHERE account IS NOT NULL;
+    CREATE INDEX waits_by_account ON waits (account, since) WHERE account IS NOT NULL;
     CREATE TABLE sign_ins (
         account TEXT PRIMARY KEY,
         count   INTEGER NOT NULL

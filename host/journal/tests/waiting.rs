@@ -176,6 +176,16 @@ async fn suite(store: &dyn EventStore) {
     );
     assert_eq!(names(store.wake(at(99), 9).await.unwrap()), ["ann-1"]);
     assert_eq!(store.next_wake().await.unwrap(), None);
+    let never = Rest {
+        wake_at: Some(Timestamp::MAX),
+        steps: Vec::new(),
+    };
+    assert!(store.park(&run("timer"), 1, &never).await.unwrap());
+    assert!(store.next_wake().await.unwrap().is_some());
+    assert_eq!(
+        names(store.wake(Timestamp::MAX, 9).await.unwrap()),
+        ["timer"]
+    );
 
     // Whatever is appended makes a run ready, and its end makes it nothing.
     let event = Event {
@@ -377,7 +387,7 @@ fn only_documents_that_are_old_and_unused_go() {
     let folder = tempfile::tempdir().unwrap();
     let documents = FileDocuments::open(folder.path()).unwrap();
     let put = |text: &str| {
-        documents
+        (&documents as &dyn Documents)
             .put("a", "text/plain", text.as_bytes())
             .unwrap()
             .digest
@@ -413,12 +423,9 @@ async fn a_backup_is_made_while_runs_go_on_and_can_be_restored() {
     std::fs::create_dir(&data).unwrap();
     let store = SqliteStore::open(&data.join("journal.db")).unwrap();
     let documents = FileDocuments::open(&data.join("documents")).unwrap();
-    let used = documents
-        .put("a.pdf", "application/pdf", b"contract")
-        .unwrap();
-    documents
-        .put("b.pdf", "application/pdf", b"of nobody")
-        .unwrap();
+    let all: &dyn Documents = &documents;
+    let used = all.put("a.pdf", "application/pdf", b"contract").unwrap();
+    all.put("b.pdf", "application/pdf", b"of nobody").unwrap();
     let events = [started(document(used.digest), None), finished(1)];
     store
         .append(&run("r-1"), 0, &events, Durability::Synced)

@@ -75,12 +75,14 @@ impl Drive {
             return self.begin_wait(path, attempt, given.input, wait).await;
         }
         let connection = self.other_connection(step, path.item);
+        // A fallback acts as its own account.
+        let act_as = given.act_as.filter(|_| connection.is_none());
         let kind = EventKind::StepStarted {
             path: path.clone(),
             attempt,
             input: given.input.clone(),
             connection: connection.clone(),
-            act_as: given.act_as.clone(),
+            act_as: act_as.clone(),
         };
         self.record_at(at, vec![kind]).await?;
         self.launch(Start {
@@ -89,7 +91,7 @@ impl Drive {
             at,
             input: given.input,
             connection,
-            act_as: given.act_as,
+            act_as,
             recorded: Vec::new(),
         })
         .await

@@ -43,6 +43,16 @@ impl Word {
 impl Drive {
     /// Records what the run is told, durably, and says so to whoever told it.
     pub(super) async fn hear(&mut self, told: Told) -> Result<(), EngineError> {
+        if let Word::SignedIn(account) = &told.what {
+            let group = self.state.group();
+            let is_waited_for = group.is_some_and(|group| {
+                let mut waits = group.waiting();
+                waits.any(|(_, _, wait, _)| wait.on.account() == Some(account))
+            });
+            if !is_waited_for {
+                return Ok(());
+            }
+        }
         let kind = told.what.into_kind();
         let events = self.applied(self.ports.clock.now(), vec![kind])?;
         let appended = self.appender.append_synced(events).await;

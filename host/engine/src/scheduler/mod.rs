@@ -5,6 +5,7 @@
 
 mod queue;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use queue::Queue;
 
 /// How many runs are made ready in one go.
 const WAKE: u32 = 2_000;
-/// How long a run rests that the host itself could not drive.
+/// How long a run rests that the host itself could not drive, or that somebody else does.
 const AFTER_FAULT: SignedDuration = SignedDuration::from_secs(30);
 
 /// How a [`Scheduler`] works.
@@ -48,7 +49,7 @@ pub struct Scheduler {
 }
 
 /// The end of a drive.
-type Driven = (RunId, Result<Progress, EngineError>);
+type Driven = Result<Progress, EngineError>;
 
 impl Scheduler {
     /// A scheduler of this engine's runs; `reporter` hears of all of them.
@@ -107,14 +108,14 @@ impl Scheduler {
         }
         let mut wake_at = store.next_wake().await?;
         let mut faulty: Vec<(Timestamp, Ready)> = Vec::new();
+        let mut tasks: HashMap<tokio::task::Id, RunId> = HashMap::new();
         loop {
             while let Some(run) = queue.take() {
                 let engine = Arc::clone(&self.engine);
                 let (reporter, park) = (Arc::clone(&self.reporter), park.clone());
-                driven.spawn(async move {
-                    let progress = engine.advance(&run, reporter, park).await;
-                    (run, progress)
-                });
+                let name = run.clone();
+                let task = driven.spawn(async move { engine.advance(&run, reporter, park).await });
+                tasks.insert(task.id(), name);
             }
             let faults = faulty.iter().map(|(at, _)| *at);
             let next = faults.chain(wake_at).min();
@@ -128,28 +129,30 @@ impl Scheduler {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                Some(joined) = driven.join_next() => {
-                    // A panic of the host; the run stays ready, for the next start.
-                    let Ok((run, progress)) = joined else { continue };
-                    match progress {
-                        Ok(Progress::Ended(_)) => {
-                            queue.ended(&run);
-                        }
-                        Ok(Progress::Waits(rest)) => {
+                Some(joined) = driven.join_next_with_id() => {
+                    // Without an end, the host panicked.
+                    let (task, end) = match joined {
+                        Ok((task, end)) => (task, Some(end)),
+                        Err(error) => (error.id(), None),
+                    };
+                    let Some(run) = tasks.remove(&task) else { continue };
+                    match end {
+                        Some(Ok(Progress::Ended(_))) => queue.ended(&run),
+                        Some(Ok(Progress::Waits(rest))) => {
                             queue.rests(&run);
                             wake_at = [wake_at, rest.wake_at].into_iter().flatten().min();
                         }
-                        Err(EngineError::Fault { .. } | EngineError::Documents(_)) => {
+                        Some(Err(EngineError::Store(error))) if is_of_all_runs(&error) => {
+                            return Err(error.into());
+                        }
+                        // Its record cannot be read; trying again would not mend that.
+                        Some(Err(EngineError::Store(_))) => {
+                            queue.rests(&run);
+                        }
+                        Some(Err(_)) | None => {
                             let at = self.now().saturating_add(AFTER_FAULT);
                             let ready = queue.rests(&run);
                             faulty.extend(ready.map(|ready| (at.unwrap_or(Timestamp::MAX), ready)));
-                        }
-                        Err(EngineError::Store(error)) if is_of_all_runs(&error) => {
-                            return Err(error.into());
-                        }
-                        // Somebody else drives it, or its record cannot be read: nothing to do here.
-                        Err(_) => {
-                            queue.rests(&run);
                         }
                     }
                 }

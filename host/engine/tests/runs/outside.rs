@@ -262,9 +262,21 @@ async fn the_fallback_serves_unless_something_was_done_that_cannot_be_repeated()
     for (store, _folder) in stores() {
         let world = Arc::new(World::default());
         let bench = bench(store, &world);
-        let plan = plan(vec![lapsed(false, falls_back)]);
+        let plan = plan(vec![PlannedStep {
+            act_as: Some(literal(json!("ann@x.example"))),
+            ..lapsed(false, falls_back)
+        }]);
         let run = bench.start("r-1", &plan, json!({})).await;
         assert_eq!(*outputs(&bench.advance(&run).await), json!("shared"));
+        let users: Vec<Option<String>> = {
+            let calls = bench.runner.calls.lock().unwrap();
+            calls.iter().map(|call| call.act_as.clone()).collect()
+        };
+        assert_eq!(
+            users,
+            [Some("ann@x.example".to_owned()), None],
+            "the fallback is an account of its own"
+        );
         let keys: Vec<String> = {
             let calls = bench.runner.calls.lock().unwrap();
             calls
@@ -382,4 +394,23 @@ async fn driving_by_hand_says_what_is_waited_for() {
     let run = bench.start("r-1", &plan, json!({})).await;
     let error = bench.drive(&run).await.unwrap_err();
     assert_eq!(error.to_string(), "run r-1 waits at ask for approval: ok?");
+}
+
+/// Nothing that runs wait for goes by comparing times of different moments: a clock that jumps back
+/// makes timers late, and nothing else.
+#[tokio::test]
+async fn a_clock_that_jumps_back_loses_no_sign_in_and_tries_nothing_over_and_over() {
+    for (store, _folder) in stores() {
+        let bench = bench(store, &Arc::new(World::default()));
+        bench.engine.signed_in("contoso", None).await.unwrap();
+        bench.clock.advance(SignedDuration::from_hours(-5));
+        let plan = plan(vec![lapsed(false, OnSignInNeeded::default())]);
+        let run = bench.start("r-1", &plan, json!({})).await;
+        assert_eq!(waits(&bench, &run).await, ["needs sign-in contoso"]);
+        assert_eq!(bench.runner.calls.lock().unwrap().len(), 1);
+        bench.clock.advance(SignedDuration::from_hours(-5));
+        bench.runner.is_well.store(true, Ordering::SeqCst);
+        assert_eq!(bench.engine.signed_in("contoso", None).await.unwrap(), 1);
+        assert_eq!(*outputs(&bench.advance(&run).await), json!("contoso"));
+    }
 }

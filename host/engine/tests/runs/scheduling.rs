@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use docket_engine::{RunFilter, Scheduler, SchedulerSettings, TriggerItem};
-use docket_journal::SqliteStore;
+use docket_engine::{
+    Documents, EngineError, Pruned, Retention, RunFilter, Scheduler, SchedulerSettings, StoreError,
+    TriggerItem,
+};
+use docket_journal::{FileDocuments, SqliteStore};
 use docket_model::{Concurrency, Plan, PlannedStep, RunId, Signal};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::crashing::{CrashingStore, Unsynced};
 use crate::outside::stores;
 use crate::plans::{connected, each, expression, literal, plan, step, wait};
-use crate::script::{Bench, bench};
+use crate::script::{Bench, bench, bench_with};
 use crate::world::World;
 
 struct Serving {
@@ -218,4 +223,129 @@ async fn an_item_of_a_trigger_starts_once_whoever_finds_it_again() {
         assert_eq!(bench.store.cursor("other").await.unwrap(), None);
         assert_eq!(bench.store.ready().await.unwrap().len(), 3);
     }
+}
+
+#[tokio::test]
+async fn a_full_disk_ends_the_service_and_loses_nothing() {
+    let (store, _folder) = stores().remove(1);
+    let world = Arc::new(World::default());
+    let full = StoreError::Full("no space left".to_owned());
+    let cut = CrashingStore::new(Arc::clone(&store), 30, Unsynced::Kept, full);
+    let inputs = json!({"list": [1, 2, 3]});
+    {
+        let bench = bench(Arc::new(cut), &world);
+        for number in 0..4 {
+            let plan = plan(vec![each(step("send"), 1)]);
+            bench
+                .start(&format!("r-{number}"), &plan, inputs.clone())
+                .await;
+        }
+        bench.timer.stands_still.store(true, Ordering::SeqCst);
+        let heard = Arc::clone(&bench.heard) as _;
+        let scheduler = Scheduler::new(Arc::clone(&bench.engine), heard, Default::default());
+        let served = scheduler.serve(CancellationToken::new()).await;
+        assert!(
+            matches!(served, Err(EngineError::Store(StoreError::Full(_)))),
+            "{served:?}"
+        );
+    }
+    let bench = bench(store, &world);
+    let serving = serve(&bench, 8);
+    ended(&bench, 4).await;
+    serving.stop().await;
+    let sent = bench.runner.world.state().sent.clone();
+    assert_eq!(sent.len(), 12);
+    assert!(sent.values().all(|times| *times == 1), "{sent:?}");
+}
+
+/// What the host could not do it tries again after a while, and its other runs go on meanwhile.
+#[tokio::test]
+async fn a_fault_of_the_host_is_tried_again() {
+    for action in ["fault", "panic"] {
+        let (store, _folder) = stores().remove(0);
+        let bench = bench(store, &Arc::new(World::default()));
+        let faulty = bench
+            .start("r-1", &plan(vec![step(action)]), json!({}))
+            .await;
+        // One place: a run that never gave it back would keep all others from it.
+        let serving = serve(&bench, 1);
+        bench
+            .start("r-2", &plan(vec![step("echo")]), json!({}))
+            .await;
+        ended(&bench, 1).await;
+        let summary = bench.store.run(&faulty).await.unwrap().unwrap();
+        assert_eq!(summary.finished_at, None);
+        bench.runner.is_well.store(true, Ordering::SeqCst);
+        bench.timer.stands_still.store(false, Ordering::SeqCst);
+        // Anything makes the scheduler look at the time.
+        bench
+            .start("r-3", &plan(vec![step("echo")]), json!({}))
+            .await;
+        ended(&bench, 3).await;
+        serving.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_engine_has_one_scheduler() {
+    let (store, _folder) = stores().remove(0);
+    let bench = bench(store, &Arc::new(World::default()));
+    let serving = serve(&bench, 1);
+    while bench.engine.signed_in("contoso", None).await.is_err() {}
+    tokio::task::yield_now().await;
+    let heard = Arc::clone(&bench.heard) as _;
+    let second = Scheduler::new(Arc::clone(&bench.engine), heard, Default::default());
+    let refused = second.serve(CancellationToken::new()).await;
+    assert!(
+        matches!(refused, Err(EngineError::Store(StoreError::InUse(_)))),
+        "{refused:?}"
+    );
+    serving.stop().await;
+}
+
+/// Runs and documents go together, and what a run still has stays.
+#[tokio::test]
+async fn what_is_old_goes_and_what_is_needed_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let documents = Arc::new(FileDocuments::open(folder.path()).unwrap());
+    let (store, _folder) = stores().remove(1);
+    let bench = bench_with(
+        store,
+        Arc::clone(&documents) as _,
+        &Arc::new(World::default()),
+    );
+    let all: &dyn Documents = documents.as_ref();
+    let put = |text: &str| all.put("a.txt", "text/plain", text.as_bytes()).unwrap();
+    let (old, shared, open) = (put("old"), put("shared"), put("open"));
+    let echo = plan(vec![step("echo")]);
+    let waits = plan(vec![wait("w", "event", json!({"name": "never"}))]);
+    for (id, plan, inputs) in [
+        ("r-1", &echo, json!([old, shared])),
+        ("r-2", &waits, json!([shared, open])),
+    ] {
+        let run = bench.start(id, plan, inputs).await;
+        bench.advance(&run).await;
+    }
+    for document in [&old, &shared, &open] {
+        let hex = document.digest.to_hex();
+        let file = folder.path().join(&hex[..2]).join(&hex[2..]);
+        let file = std::fs::File::options().write(true).open(file).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+            .unwrap();
+    }
+    let retention = Retention {
+        keep: Duration::from_secs(3600),
+        states: vec!["succeeded".to_owned()],
+        workflow: None,
+    };
+    assert_eq!(
+        bench.engine.prune(&retention).await.unwrap(),
+        Pruned::default()
+    );
+    bench.clock.advance(jiff::SignedDuration::from_hours(2));
+    let pruned = bench.engine.prune(&retention).await.unwrap();
+    assert_eq!((pruned.runs, pruned.documents, pruned.bytes), (1, 1, 3));
+    assert!(all.open(old.digest).unwrap().is_none());
+    assert!(all.open(shared.digest).unwrap().is_some());
+    assert!(all.open(open.digest).unwrap().is_some());
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use docket_engine::{
-    Engine, EngineError, EventStore, Journal, LogLevel, Ports, Progress, Reporter, StepCall,
-    StepRunner, Stop, Timer,
+    Documents, Engine, EngineError, EventStore, Journal, LogLevel, Ports, Progress, Reporter,
+    StepCall, StepRunner, Stop, Timer,
 };
 use docket_journal::MemoryDocuments;
 use docket_model::{
@@ -89,6 +89,14 @@ impl Reporter for Heard {
 }
 
 pub(crate) fn bench(store: Arc<dyn EventStore>, world: &Arc<World>) -> Bench {
+    bench_with(store, Arc::new(MemoryDocuments::new()), world)
+}
+
+pub(crate) fn bench_with(
+    store: Arc<dyn EventStore>,
+    documents: Arc<dyn Documents>,
+    world: &Arc<World>,
+) -> Bench {
     let clock = Arc::new(ManualClock::new("2026-11-21T09:00:00Z".parse().unwrap()));
     let timer = Arc::new(ManualTimer {
         clock: Arc::clone(&clock),
@@ -107,7 +115,7 @@ pub(crate) fn bench(store: Arc<dyn EventStore>, world: &Arc<World>) -> Bench {
     });
     let engine = Engine::new(Ports {
         store: Arc::clone(&store),
-        documents: Arc::new(MemoryDocuments::new()),
+        documents,
         runner: Arc::clone(&runner) as _,
         clock: Arc::clone(&clock) as _,
         timer: Arc::clone(&timer) as _,

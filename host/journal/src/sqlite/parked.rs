@@ -36,7 +36,9 @@ pub(super) fn stored(rest: &Rest) -> Result<(Option<i64>, Vec<Stored>), StoreErr
         })
     });
     // Rounded up: nothing is woken before its time.
-    let wake_at = rest.wake_at.map(|at| at.as_microsecond().saturating_add(1));
+    let latest = Timestamp::MAX.as_microsecond();
+    let micros = |at: Timestamp| at.as_microsecond().saturating_add(1).min(latest);
+    let wake_at = rest.wake_at.map(micros);
     Ok((wake_at, steps.collect::<Result<_, StoreError>>()?))
 }
 
@@ -155,8 +157,8 @@ fn make_ready(transaction: &Transaction<'_>, numbers: &[i64]) -> rusqlite::Resul
 pub(super) fn next_wake(connection: &Connection) -> Result<Option<Timestamp>, ReadError> {
     let mut statement = connection.prepare_cached(NEXT_WAKE)?;
     let next: Option<i64> = statement.query_row([], |row| row.get(0))?;
-    let next = next.map(Timestamp::from_microsecond).transpose();
-    next.map_err(|error| StoreError::Damaged(error.to_string()).into())
+    // The last moment of all has no whole microsecond.
+    Ok(next.map(|next| Timestamp::from_microsecond(next).unwrap_or(Timestamp::MAX)))
 }
 
 const NEXT_WAKE: &str = "SELECT min(wake_at) FROM runs WHERE wake_at IS NOT NULL";

@@ -260,7 +260,7 @@ fn explain(connection: &Connection, sql: &str) -> String {
 #[tokio::test]
 async fn a_changed_record_is_found_and_the_place_is_told() {
     let run: RunId = "r-1".parse().unwrap();
-    for (change, event, why) in [
+    for (change, broken, why) in [
         (
             "UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'xxx', 'xxy') AS BLOB) WHERE seq = 2",
             2,
@@ -348,7 +348,7 @@ async fn a_changed_record_is_found_and_the_place_is_told() {
         else {
             panic!("not found: {change}");
         };
-        assert_eq!(found, event, "{change}: {says}");
+        assert_eq!(found, broken, "{change}: {says}");
         assert!(says.contains(why), "{change}: {says}");
     }
 }

@@ -109,7 +109,7 @@ fn step<'n>(
         end: node.span.start + 1,
     };
     let id = fields.get("id").and_then(|node| id(reader, node));
-    let id = id.unwrap_or_else(|| Name {
+    let id = id.unwrap_or(Name {
         text: made_up,
         span: start,
     });
