@@ -19,9 +19,9 @@ pub struct AuthError {
     /// What the caller does next.
     pub class: AuthErrorClass,
     /// The connection.
-    pub connection: String,
+    pub connection: Box<str>,
     /// The account that the token was for: a user principal name, or the application's id.
-    pub account: String,
+    pub account: Box<str>,
     /// Entra's number, `AADSTS700082`, or else the OAuth error; empty where there was no answer.
     pub code: String,
     /// What went wrong.
@@ -176,8 +176,8 @@ impl Subject {
         }
         AuthError {
             class,
-            connection: self.connection.clone(),
-            account: self.account.clone(),
+            connection: self.connection.as_str().into(),
+            account: self.account.as_str().into(),
             message,
             remedy: self.fill(remedy),
             code,
@@ -252,8 +252,8 @@ impl Subject {
     pub(crate) fn other(&self, class: AuthErrorClass, message: &str, remedy: &str) -> AuthError {
         AuthError {
             class,
-            connection: self.connection.clone(),
-            account: self.account.clone(),
+            connection: self.connection.as_str().into(),
+            account: self.account.as_str().into(),
             code: String::new(),
             message: self.fill(message),
             remedy: self.fill(remedy),
