@@ -144,10 +144,15 @@ fn credential(held: &Connection, now: Timestamp, lapses: &mut Vec<Lapse>) {
         kind,
         at: Some(at),
         message: format!("the {what} of {name} {}", ends_at(at, now)),
-        remedy: format!(
-            "in the Entra admin center open App registrations, the application {}, Certificates & secrets; {make}, and give it to `docket connections add {name}`",
-            held.spec.client_id
-        ),
+        remedy: match held.spec.provider {
+            Some(_) => format!(
+                "make a new one at the provider, and give it to `docket connections add {name}`"
+            ),
+            None => format!(
+                "in the Entra admin center open App registrations, the application {}, Certificates & secrets; {make}, and give it to `docket connections add {name}`",
+                held.spec.client_id
+            ),
+        },
     });
 }
 

@@ -107,17 +107,22 @@ pub(crate) struct LinkWatch {
     links: Links,
     scope: Arc<Scope>,
     mailbox: String,
+    /// What was asked for, which the link must ask for too.
+    collection: String,
     vault: Vault,
     is_done: bool,
 }
 
 impl LinkWatch {
-    /// For an answer to a request about `mailbox`; `None` where there is nothing to learn.
-    pub(crate) fn new(scope: &Arc<Scope>, mailbox: &str, vault: &Vault) -> Option<Self> {
-        (!is_guid(mailbox)).then(|| Self {
+    /// For the answer to a request for `url`, which is about `mailbox`; `None` where there is nothing
+    /// to learn. The content of an attachment (`$value`) is mail, whatever it looks like.
+    pub(crate) fn new(scope: &Arc<Scope>, mailbox: &str, url: &Url, vault: &Vault) -> Option<Self> {
+        let collection = collection(url)?;
+        (!is_guid(mailbox) && !collection.starts_with('$')).then(|| Self {
             links: Links::default(),
             scope: Arc::clone(scope),
             mailbox: mailbox.to_owned(),
+            collection,
             vault: vault.clone(),
             is_done: false,
         })
@@ -131,7 +136,11 @@ impl LinkWatch {
         let found = self.links.feed(bytes);
         let ids = found
             .iter()
-            .filter_map(|link| self.scope.named_mailbox(&Url::parse(link).ok()?))
+            .filter_map(|link| {
+                let link = normalise(link).ok()?;
+                let is_same = collection(&link)? == self.collection;
+                is_same.then(|| self.scope.named_mailbox(&link)).flatten()
+            })
             .find(|name| is_guid(name));
         let Some(id) = ids else {
             return;
@@ -149,6 +158,14 @@ impl LinkWatch {
             tracing::warn!(connection = %self.scope.connection, "a mailbox's id could not be stored");
         }
     }
+}
+
+/// The last part of a path, such as `messages`; Graph spells functions in more than one way.
+fn collection(url: &Url) -> Option<String> {
+    let last = url.path_segments()?.next_back()?;
+    let name = last.split('(').next().unwrap_or_default();
+    let name = name.rsplit('.').next().unwrap_or_default();
+    (!name.is_empty()).then(|| name.to_lowercase())
 }
 
 /// Finds the OData links of a JSON object as its bytes go by. Only members of the outermost object

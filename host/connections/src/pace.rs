@@ -26,7 +26,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The longest pause that is believed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
-/// The lanes of all mailboxes. Their number is bounded by the connections' lists of mailboxes.
+/// How many lanes are kept before those that hold nothing back are let go.
+const MANY: usize = 4096;
+
+/// The lanes of all mailboxes.
 #[derive(Debug, Default)]
 pub(crate) struct Pacer {
     /// By application; the smaller numbers where several connections share one.
@@ -62,15 +65,19 @@ impl Window {
         }
     }
 
-    /// Counts a request, or says when there is room for one.
-    fn enter(&mut self) -> Result<(), Instant> {
+    /// The requests that are in the window.
+    fn total(&mut self) -> u32 {
         let passed = self.start.elapsed().as_secs() / SLOT.as_secs();
         for slot in self.slot + 1..=passed.min(self.slot + SLOTS as u64) {
             *self.count(slot) = 0;
         }
         self.slot = self.slot.max(passed);
-        let total: u32 = self.counts.iter().sum();
-        if total < self.most {
+        self.counts.iter().sum()
+    }
+
+    /// Counts a request, or says when there is room for one.
+    fn enter(&mut self) -> Result<(), Instant> {
+        if self.total() < self.most {
             *self.count(self.slot) += 1;
             return Ok(());
         }
@@ -120,6 +127,9 @@ impl Pacer {
     /// The lane of an application and a mailbox (or a host, where the mailbox is not known).
     pub(crate) fn lane(&self, application: &str, mailbox: &str) -> Arc<Lane> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if lanes.len() >= MANY && lanes.len().is_power_of_two() {
+            lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_idle());
+        }
         let lane = lanes
             .entry((application.to_owned(), mailbox.to_owned()))
             .or_insert_with(|| {
@@ -152,6 +162,12 @@ impl Lane {
             tokio::time::sleep_until(end).await;
         }
         Turn::Now(permit)
+    }
+
+    /// Whether a new one would let through just as much.
+    fn is_idle(&self) -> bool {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        window.total() == 0 && self.paused_until().is_none()
     }
 
     /// Counts a request, unless there is a pause or the window is full; then it says until when.

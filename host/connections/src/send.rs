@@ -273,7 +273,12 @@ impl<'b> Exchange<'b> {
         if !response.status().is_success() || !is_json {
             return None;
         }
-        LinkWatch::new(&bound.scope, mailbox, &self.binding.vault)
+        LinkWatch::new(
+            &bound.scope,
+            mailbox,
+            &self.allowed.url,
+            &self.binding.vault,
+        )
     }
 
     /// The answer as the plugin's side sees it.

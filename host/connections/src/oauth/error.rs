@@ -19,9 +19,9 @@ pub struct AuthError {
     /// What the caller does next.
     pub class: AuthErrorClass,
     /// The connection.
-    pub connection: String,
+    pub connection: Box<str>,
     /// The account that the token was for: a user principal name, or the application's id.
-    pub account: String,
+    pub account: Box<str>,
     /// Entra's number, `AADSTS700082`, or else the OAuth error; empty where there was no answer.
     pub code: String,
     /// What went wrong.
@@ -65,6 +65,8 @@ pub(crate) struct Subject {
     pub(crate) authority: String,
     /// Whether the account is the application itself.
     pub(crate) is_application: bool,
+    /// Whether it is at Entra ID.
+    pub(crate) is_entra: bool,
 }
 
 /// The sign-in service's words (RFC 6749 section 5.2, and Entra's additions).
@@ -148,6 +150,20 @@ impl Subject {
             .replace("{authority}", &self.authority)
     }
 
+    /// What to do, in words that are true of other providers than Entra, too.
+    fn remedy(&self, remedy: &str) -> String {
+        self.fill(match (self.is_entra, remedy) {
+            (false, CONSENT) => AUTHORIZE,
+            (false, CHECK) => {
+                "check connections.{connection} in docket.yaml against the application's registration at the provider"
+            }
+            (false, NEW_SECRET) => {
+                "make a new client secret for the application {client_id} at the provider, and give it to `docket connections add {connection}`"
+            }
+            (_, remedy) => remedy,
+        })
+    }
+
     /// The meaning of a refusal.
     pub(crate) fn refused(&self, refusal: &Refusal) -> AuthError {
         let number = refusal.number();
@@ -176,10 +192,10 @@ impl Subject {
         }
         AuthError {
             class,
-            connection: self.connection.clone(),
-            account: self.account.clone(),
+            connection: self.connection.as_str().into(),
+            account: self.account.as_str().into(),
             message,
-            remedy: self.fill(remedy),
+            remedy: self.remedy(remedy),
             code,
         }
     }
@@ -252,11 +268,11 @@ impl Subject {
     pub(crate) fn other(&self, class: AuthErrorClass, message: &str, remedy: &str) -> AuthError {
         AuthError {
             class,
-            connection: self.connection.clone(),
-            account: self.account.clone(),
+            connection: self.connection.as_str().into(),
+            account: self.account.as_str().into(),
             code: String::new(),
             message: self.fill(message),
-            remedy: self.fill(remedy),
+            remedy: self.remedy(remedy),
         }
     }
 }
@@ -273,6 +289,7 @@ mod tests {
             tenant: "contoso.example".to_owned(),
             authority: "https://login.test".to_owned(),
             is_application: false,
+            is_entra: true,
         }
     }
 
@@ -348,6 +365,26 @@ mod tests {
         check("expired_token", None, SignInRequired, authorize);
         check("temporarily_unavailable", None, Transient, "tried again");
         check("server_error", Some(90033), Transient, "tried again");
+    }
+
+    #[test]
+    fn other_providers_are_not_called_entra() {
+        let subject = Subject {
+            is_entra: false,
+            ..subject()
+        };
+        for error in ["invalid_grant", "invalid_client", "consent_required", "x"] {
+            let refusal = Refusal {
+                error: error.to_owned(),
+                error_description: None,
+                error_codes: Vec::new(),
+            };
+            let found = subject.refused(&refusal).to_string();
+            assert!(
+                !found.contains("Entra") && !found.contains("adminconsent"),
+                "{found}"
+            );
+        }
     }
 
     #[test]

@@ -273,9 +273,15 @@ impl Account {
         self: &Arc<Self>,
         credential: &Credential,
     ) -> Result<(), AuthError> {
-        let token = self.obtain(Some(credential)).await?;
-        self.tokens.set(token);
-        Ok(())
+        let (account, credential) = (Arc::clone(self), credential.clone());
+        // It ends even when nobody waits for it, as every refresh does.
+        let task = tokio::spawn(async move {
+            let token = account.obtain(Some(&credential)).await?;
+            account.tokens.set(token);
+            Ok(())
+        });
+        task.await
+            .unwrap_or_else(|_| Err(self.subject.shutting_down()))
     }
 
     /// Takes the token of a fresh sign-in into use.

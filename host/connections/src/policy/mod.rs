@@ -24,6 +24,7 @@ use self::pattern::{Base, Pattern};
 use self::url::{normalise, origin, same_origin, segments};
 use crate::gate::GateError;
 use crate::mailboxes::MailboxIds;
+use crate::oauth::is_guid;
 
 /// What a connection allows.
 #[derive(Debug, Clone)]
@@ -298,6 +299,14 @@ impl Policy {
             };
         };
         let place = format!("connections.{}", scope.connection);
+        if is_guid(&mailbox) {
+            return GateError::Denied {
+                what: format!("the mailbox {mailbox}"),
+                remedy: format!(
+                    "Graph has not given this id for one of the mailboxes under {place}: name the mailbox by its address"
+                ),
+            };
+        }
         GateError::Denied {
             what: format!("the mailbox {mailbox}"),
             remedy: match (&scope.mailboxes, &scope.own) {

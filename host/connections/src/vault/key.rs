@@ -130,7 +130,7 @@ impl VaultKey {
                 let next = next_of(path);
                 match fs::remove_file(&next) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(VaultError::io(&next, &error));
+                        Err(VaultError::io(&next, &error))
                     }
                     _ => Self::create(&next),
                 }

@@ -275,10 +275,7 @@ impl fmt::Debug for Vault {
 
 /// Opens the ring with the operator's key, or with the one that an interrupted rotation made.
 fn unlock(folder: &Path, source: &KeySource, header: &File) -> Result<Ring, VaultError> {
-    let open = |key: &VaultKey| {
-        let plain = Cipher::new(key).decrypt(Purpose::Ring, &[], &header.text)?;
-        Ring::from_bytes(&plain)
-    };
+    let open = |key: &VaultKey| open_ring(key, header);
     let current = VaultKey::load(source, false);
     if let Some(ring) = current.as_ref().ok().and_then(open) {
         return Ok(ring);
@@ -291,6 +288,12 @@ fn unlock(folder: &Path, source: &KeySource, header: &File) -> Result<Ring, Vaul
     }
     current?;
     Err(VaultError::WrongKey(folder.display().to_string()))
+}
+
+/// The ring, where this is the key.
+fn open_ring(key: &VaultKey, header: &File) -> Option<Ring> {
+    let plain = Cipher::new(key).decrypt(Purpose::Ring, &[], &header.text)?;
+    Ring::from_bytes(&plain)
 }
 
 fn write_header(

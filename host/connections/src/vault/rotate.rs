@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::cipher::{Purpose, Ring};
 use super::key::VaultKey;
-use super::{KeySource, RESTORE, Vault, VaultError, read, write_header};
+use super::{HEADER, KeySource, RESTORE, Vault, VaultError, open_ring, read, write_header};
 
 impl Vault {
     /// Encrypts the vault with another key.
@@ -21,12 +21,37 @@ impl Vault {
     /// # Errors
     /// [`VaultError`]. The vault can be opened all the same, with the old key or with the new one.
     pub fn rotate(&self, to: &KeySource) -> Result<(), VaultError> {
+        self.check_place(to)?;
         let key = VaultKey::make_next(to)?;
         let ring = self.ring().renewed()?;
         self.adopt_ring(&key, ring)?;
         key.promote_next(to)?;
         self.renew_records()?;
         write_header(&self.0.folder, &key, &self.ring(), false)
+    }
+
+    /// Sees that a new key destroys no other: neither the one that a rotation which was interrupted
+    /// has made, nor another vault's.
+    fn check_place(&self, to: &KeySource) -> Result<(), VaultError> {
+        let Some(header) = read(&self.0.folder.join(HEADER), RESTORE)? else {
+            return Ok(());
+        };
+        if let Some(next) = VaultKey::load_next(to)?
+            && open_ring(&next, &header).is_some()
+        {
+            return next.promote_next(to);
+        }
+        if matches!(to, KeySource::Given(_)) {
+            return Ok(());
+        }
+        // Where there is no key yet, it cannot be loaded.
+        match VaultKey::load(to, false) {
+            Ok(key) if open_ring(&key, &header).is_none() => Err(VaultError::BadKey(
+                "the place for the new key holds another vault's key; name another place"
+                    .to_owned(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Puts a renewed ring into the header and into use.
@@ -70,7 +95,7 @@ mod tests {
     use secrecy::ExposeSecret as _;
 
     use super::*;
-    use crate::vault::{HEADER, RecordId, RecordKind};
+    use crate::vault::{RecordId, RecordKind};
 
     fn id(account: &str) -> RecordId<'_> {
         RecordId {
@@ -191,6 +216,20 @@ mod tests {
         opens(folder.path(), &given());
         assert!(Vault::open(&folder.path().join("vault"), &source(folder.path())).is_err());
         let elsewhere = KeySource::File(folder.path().join("other.key"));
+        vault.rotate(&elsewhere).unwrap();
+        opens(folder.path(), &elsewhere);
+        // Another vault's key is not overwritten.
+        let other = KeySource::File(folder.path().join("theirs.key"));
+        Vault::open(&folder.path().join("theirs"), &other).unwrap();
+        let error = vault.rotate(&other).unwrap_err().to_string();
+        assert!(error.contains("another vault's key"), "{error}");
+        Vault::open(&folder.path().join("theirs"), &other).unwrap();
+        opens(folder.path(), &elsewhere);
+        // Nor is the key of a rotation that could not end, by the next one in the same process.
+        let key = VaultKey::make_next(&elsewhere).unwrap();
+        vault
+            .adopt_ring(&key, vault.ring().renewed().unwrap())
+            .unwrap();
         vault.rotate(&elsewhere).unwrap();
         opens(folder.path(), &elsewhere);
         let bad = KeySource::Given("canary".into());

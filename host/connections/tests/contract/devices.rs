@@ -82,10 +82,7 @@ async fn somebody_else_and_nobody_are_refused() {
         .await
         .unwrap_err();
     assert_eq!(error.class, AuthErrorClass::SignInRequired);
-    assert_eq!(
-        (error.connection.as_str(), error.account.as_str()),
-        (NAME, ACCOUNT)
-    );
+    assert_eq!((&*error.connection, &*error.account), (NAME, ACCOUNT));
     for part in ["anna@contoso.example signed in", ACCOUNT] {
         assert!(error.message.contains(part), "{error}");
     }

@@ -7,7 +7,7 @@ use docket_connections::{
     AuthErrorClass, Authorized, BindingError, Callback, ConnectionError, Connections, Credential,
     FinishError, GateError, SystemResolver,
 };
-use docket_model::{ConnectionKind, ConnectionSpec};
+use docket_model::{ConnectionKind, ConnectionSpec, ManualClock};
 use docket_tenant::{
     AppConfig, CertificateConfig, DEMO_CLIENT_ID, Fault, FaultAction, RedirectKind, RedirectUri,
 };
@@ -264,20 +264,30 @@ async fn an_application_signs_with_its_certificate() {
     assert!(credentials[0].thumbprint.is_some());
     assert_eq!(read_as(&office, None, &path).await.unwrap(), 200);
 
-    // The clock of this machine is an hour ahead: the service's own is another one.
+    // This machine's clock is an hour ahead of the service's.
     let office = office.reopened();
-    office.tenant.state().add_fault(Fault::next(
-        "POST",
-        "*/token",
-        FaultAction::Aadsts { code: 700_024 },
-    ));
-    match read_as(&office, None, &path).await.unwrap_err() {
-        GateError::Fault(text) => assert!(
-            text.contains("clock") && text.contains("AADSTS700024"),
-            "{text}"
-        ),
-        other => panic!("{other:?}"),
+    let ahead = Arc::new(ManualClock::new("2026-11-21T10:00:00Z".parse().unwrap()));
+    let specs = BTreeMap::from([(NAME.to_owned(), office.spec.clone())]);
+    let connections =
+        Connections::open(&specs, vault(office.project.folder.path()), ahead).unwrap();
+    connections.set_credential(NAME, credential()).unwrap();
+    let binding = connections
+        .binding(Some(NAME), None, "exchange", &rules(GRANTS))
+        .unwrap();
+    let error = binding.sign_in_state().await.unwrap_err();
+    assert_eq!(error.class, AuthErrorClass::Host);
+    for part in ["AADSTS700024", "clock"] {
+        assert!(error.to_string().contains(part), "{error}");
     }
+    let sent = refused(
+        binding
+            .send(signed(get(&office.mailbox_url("messages"))))
+            .await,
+    );
+    assert!(
+        matches!(sent, GateError::Fault(_)),
+        "the run stays resumable: {sent:?}"
+    );
 }
 
 #[tokio::test]

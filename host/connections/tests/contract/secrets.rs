@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
-use docket_connections::{Connections, KeySource, Vault};
+use docket_connections::probe::ProbeRequest;
+use docket_connections::{Connections, Credential, KeySource, Vault};
 use docket_model::ConnectionSpec;
 use docket_tenant::{DEMO_CLIENT_ID, Fault, FaultAction};
 use jiff::SignedDuration;
@@ -135,6 +136,44 @@ async fn no_secret_is_printed() {
             .await
             .map(|r| r.status),
     );
+
+    let device = connections
+        .begin_device_sign_in(NAME, None, &scopes())
+        .await
+        .unwrap();
+    // The user code is shown on purpose, and to nobody but the user.
+    printed.secrets.push(device.user_code.clone());
+    printed.add(&device);
+    drop(device);
+    printed.add(
+        connections
+            .rotate_secret(NAME, &"canary-rotated".into(), None)
+            .await,
+    );
+    printed.add(connections.set_client_secret(NAME, &"canary\nlines".into(), None));
+    printed.add(Credential::secret(&"canary-credential".into(), None));
+    printed.add(Credential::certificate(&"canary-pem".into()));
+    for secret in [
+        "canary-rotated",
+        "canary\nlines",
+        "canary-credential",
+        "canary-pem",
+    ] {
+        printed.secrets.push(secret.to_owned());
+    }
+    printed.add(
+        connections
+            .keep_alive("2027-01-01T00:00:00Z".parse().unwrap())
+            .await,
+    );
+    printed.add(connections.forecast("2027-01-01T00:00:00Z".parse().unwrap()));
+    printed.add(connections.probe(NAME, &ProbeRequest::default()).await);
+    printed.add(connections.registration(NAME, &scopes()));
+    let opened = vault(office.project.folder.path());
+    let passphrase = "canary passphrase".into();
+    printed.text.push_str(&opened.export(&passphrase).unwrap());
+    printed.add(opened.import("canary backup", &passphrase, false));
+    printed.secrets.push("canary passphrase".to_owned());
 
     let key = std::fs::read_to_string(office.project.folder.path().join("vault.key")).unwrap();
     printed.add(KeySource::Given(key.clone().into()));

@@ -188,7 +188,16 @@ async fn a_mailbox_is_known_by_the_id_that_graph_gives_it() {
     let office = Office::open().await;
     let graph = Server::start(move |seen| async move {
         let host = seen.header("host").unwrap().to_owned();
-        let body = match seen.target().contains(ID) {
+        let foreign = |path: &str| {
+            format!(r#"{{"@odata.nextLink":"http://{host}/v1.0/users/{FOREIGN}/{path}"}}"#)
+        };
+        let target = seen.target().to_owned();
+        let body = match target.contains(ID) {
+            // An attachment, which is whatever somebody sent.
+            _ if target.ends_with("/attachments/1/$value") => {
+                foreign("messages/1/attachments/1/$value")
+            }
+            _ if target.ends_with("/messages/1") => foreign("messages"),
             true => r#"{"value":[]}"#.to_owned(),
             // The mail in it says something else, as anybody can write mail.
             false => format!(
@@ -204,7 +213,7 @@ async fn a_mailbox_is_known_by_the_id_that_graph_gives_it() {
         .endpoints
         .insert("graph".to_owned(), graph.url());
     let office = office.reopened();
-    let grants = &["GET {graph}/v1.0/users/{mailbox}/messages"];
+    let grants = &["GET {graph}/v1.0/users/{mailbox}/messages/**"];
     let url = |who: &str| format!("{}/v1.0/users/{who}/messages", graph.url());
     let send = async |office: &Office, who: &str| {
         let response = office
@@ -214,6 +223,11 @@ async fn a_mailbox_is_known_by_the_id_that_graph_gives_it() {
             .await?;
         text(response).await
     };
+    for path in ["1", "1/attachments/1/$value"] {
+        let request = signed(get(&format!("{}/{path}", url(MAILBOX))));
+        let response = office.project.binding(grants).send(request).await.unwrap();
+        assert!(text(response).await.unwrap().contains(FOREIGN));
+    }
     let unknown = send(&office, ID).await;
     assert!(
         matches!(unknown, Err(GateError::Denied { .. })),
