@@ -335,7 +335,9 @@ fn an_upload_goes_on_where_it_broke() {
             let (result, sent) = attach(9_000_000, piece);
             let case = format!("piece {lost}, arrived: {arrived}");
             assert!(result.is_ok(), "{case}: {result:?}");
-            let sessions = sent.iter().filter(|s| s.url.ends_with("/createUploadSession"));
+            let sessions = sent
+                .iter()
+                .filter(|s| s.url.ends_with("/createUploadSession"));
             // Of the last one that arrived only the list of attachments tells, and here it is empty.
             let expected = if lost == 2 && arrived { 2 } else { 1 };
             assert!(sessions.count() <= expected, "{case}");

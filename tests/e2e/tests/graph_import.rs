@@ -21,8 +21,12 @@ async fn import(lab: &Lab, action: &str, with: &str) -> Value {
          outputs: {{found: \"${{{{ steps.import.output }}}}\"}}\n"
     );
     let run: RunId = "r-1".parse().unwrap();
-    host.start(&run, &host.plan_of("test.yaml", &text), Map::new()).await.unwrap();
-    let driven = host.engine.drive(&run, Arc::new(Silent), CancellationToken::new());
+    host.start(&run, &host.plan_of("test.yaml", &text), Map::new())
+        .await
+        .unwrap();
+    let driven = host
+        .engine
+        .drive(&run, Arc::new(Silent), CancellationToken::new());
     match driven.await.unwrap() {
         RunResult::Succeeded { outputs } => outputs["found"].clone(),
         other => panic!("{with}: {other:?}"),
@@ -31,7 +35,8 @@ async fn import(lab: &Lab, action: &str, with: &str) -> Value {
 
 fn subjects(list: &Value) -> Vec<&str> {
     let list = list.as_array().unwrap().iter();
-    list.map(|message| message["subject"].as_str().unwrap()).collect()
+    list.map(|message| message["subject"].as_str().unwrap())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,8 +76,14 @@ async fn a_message_comes_whole_when_asked_for() {
     let with = "{mailbox: invoices@contoso.example, folder: Invoices, subject: LIT-15, body: both, headers: true, original: true, inline: true}";
     let found = import(&lab, "messages", with).await;
     let message = &found["messages"][0];
-    assert!(message["html"].as_str().unwrap().contains("<p>"), "{message}");
-    assert!(!message["text"].as_str().unwrap().contains('<'), "{message}");
+    assert!(
+        message["html"].as_str().unwrap().contains("<p>"),
+        "{message}"
+    );
+    assert!(
+        !message["text"].as_str().unwrap().contains('<'),
+        "{message}"
+    );
     assert_eq!(message["folder"], "Invoices");
     assert_eq!(message["original"]["name"], "Your invoice LIT-15.eml");
     let names = message["attachments"].as_array().unwrap().iter();
@@ -88,13 +99,18 @@ async fn the_source_gives_every_message_through_the_services_own_delta_pages() {
         let from = Recipient::named("Fabrikam", "billing@fabrikam.example");
         let mut mail = SeedMail::text(MAILBOX, from, &format!("Extra {number}"), "Hello");
         mail.folder = "Invoices".to_owned();
-        mail.attachments = vec![Attachment::file("../a\u{202e}b.pdf", "application/pdf", b"".to_vec())];
+        mail.attachments = vec![Attachment::file(
+            "../a\u{202e}b.pdf",
+            "application/pdf",
+            b"".to_vec(),
+        )];
         config.mail.push(mail);
     }
     let lab = Lab::start_with(config).await;
     let lost = Fault::next("GET", "*/messages/delta", FaultAction::DeltaLost).nth(3);
     lab.tenant.state().add_fault(lost);
-    let with = "{mailbox: invoices@contoso.example, folder: Invoices, since: 2000-01-01, limit: 100}";
+    let with =
+        "{mailbox: invoices@contoso.example, folder: Invoices, since: 2000-01-01, limit: 100}";
     let found = import(&lab, "new-messages", with).await;
     let mut all = subjects(&found["items"]);
     assert_eq!(found["more"], false);
@@ -123,6 +139,8 @@ async fn an_answer_that_breaks_off_is_asked_for_again() {
     let found = import(&lab, "messages", with).await;
     assert_eq!(found["messages"].as_array().unwrap().len(), 4);
     let files = found["messages"].as_array().unwrap().iter();
-    let files: usize = files.map(|m| m["attachments"].as_array().unwrap().len()).sum();
+    let files: usize = files
+        .map(|m| m["attachments"].as_array().unwrap().len())
+        .sum();
     assert_eq!(files, 4);
 }
