@@ -95,7 +95,7 @@ fn no_text_field_smuggles_in_a_header() {
         "x\u{0}",
         "x\t",
     ] {
-        let address = format!("a@b.example{smuggled}");
+        let address = format!("a{smuggled}@b.example");
         check(json!({"to": address}), "InvalidRecipient");
         check(json!({"cc": [address]}), "InvalidRecipient");
         check(json!({"bcc": {"address": address}}), "InvalidRecipient");
