@@ -192,11 +192,8 @@ pub(crate) fn properties(
     input: &Input,
     from: &str,
 ) -> Result<Map<String, Value>, Failure> {
-    let mut message = Map::new();
+    let (mut message, _) = input.recipients()?;
     let mut set = |name: &str, value: Value| message.insert(name.to_owned(), value);
-    for (property, people) in input.recipients()?.0 {
-        set(property, people);
-    }
     if let Some(subject) = &input.subject {
         set("subject", one_line("subject", subject)?.into());
     }
