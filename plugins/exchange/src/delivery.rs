@@ -42,13 +42,15 @@ const ROUNDS: usize = 4;
 /// it: once Exchange has taken the mail, it is sent.
 const LOOKS: usize = 2;
 
+/// The last thing to do to a draft; it is told whether it may have been done already.
+type Finish<'f> = dyn Fn(&Message, bool) -> Result<Ended<Message>, Failure> + 'f;
+
 /// The stamped message, created where it is not there, with everything attached. Then `finish` does
-/// the last thing to it, if it is still a draft; it is told whether an earlier `finish` may have
-/// done it already.
+/// the last thing to it, if it is still a draft.
 pub(crate) fn deliver(
     mailbox: &Mailbox<'_>,
     mail: &Mail,
-    finish: &dyn Fn(&Message, bool) -> Result<Ended<Message>, Failure>,
+    finish: &Finish<'_>,
 ) -> Result<Message, Failure> {
     attach::check(&mail.files)?;
     let mut lost = String::new();

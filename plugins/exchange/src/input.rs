@@ -91,14 +91,14 @@ impl Input {
     }
 
     /// The recipients by Graph's property, where there are any, and how many they are.
-    pub(crate) fn recipients(&self) -> Result<(Vec<(&'static str, Value)>, usize), Failure> {
+    pub(crate) fn recipients(&self) -> Result<(Map<String, Value>, usize), Failure> {
         let lists = [
             ("toRecipients", "to", &self.to),
             ("ccRecipients", "cc", &self.cc),
             ("bccRecipients", "bcc", &self.bcc),
             ("replyTo", "reply-to", &self.reply_to),
         ];
-        let mut found = Vec::new();
+        let mut found = Map::new();
         let mut count = 0;
         for (property, name, list) in lists {
             let people = people(name, list)?;
@@ -106,7 +106,7 @@ impl Input {
                 count += people.len();
             }
             if !people.is_empty() {
-                found.push((property, Value::Array(people)));
+                found.insert(property.to_owned(), people.into());
             }
         }
         if count > MOST_RECIPIENTS {

@@ -57,7 +57,7 @@ impl Mail {
     ) -> Result<Self, Failure> {
         let deferred = deferred(input)?;
         if input.mime.is_some() {
-            return Self::ready(mailbox, input);
+            return Self::ready(mailbox, input, deferred);
         }
         let original = input.original()?;
         let mut message = properties(mailbox, input, from)?;
@@ -125,7 +125,7 @@ impl Mail {
     }
 
     /// A MIME message that is ready ("Send mail in MIME format").
-    fn ready(mailbox: &Mailbox<'_>, input: &Input) -> Result<Self, Failure> {
+    fn ready(mailbox: &Mailbox<'_>, input: &Input, deferred: Option<i64>) -> Result<Self, Failure> {
         let Some(about) = &input.mime else {
             return Err(invalid("NoMime", "there is no MIME message", "give mime"));
         };
@@ -181,7 +181,7 @@ impl Mail {
             needs_stamp: true,
             mime_id,
             files: Vec::new(),
-            deferred: None,
+            deferred,
         })
     }
 }
@@ -192,11 +192,8 @@ pub(crate) fn properties(
     input: &Input,
     from: &str,
 ) -> Result<Map<String, Value>, Failure> {
-    let mut message = Map::new();
+    let (mut message, _) = input.recipients()?;
     let mut set = |name: &str, value: Value| message.insert(name.to_owned(), value);
-    for (property, people) in input.recipients()?.0 {
-        set(property, people);
-    }
     if let Some(subject) = &input.subject {
         set("subject", one_line("subject", subject)?.into());
     }

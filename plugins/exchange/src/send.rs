@@ -15,7 +15,11 @@ const MOST_FAST_FILES: usize = 30;
 
 pub(crate) fn run(call: &Call) -> Result<Output, Failure> {
     let input: Input = call.input()?;
-    let sender = Mailbox::of(call, input.from.as_deref())?;
+    let from = match (&input.from, input.original()?) {
+        (None, Some((original, _))) => Some(original.mailbox.as_str()),
+        (from, _) => from.as_deref(),
+    };
+    let sender = Mailbox::of(call, from)?;
     let mailbox = holder(call, &input, &sender)?;
     if input.delivery == Delivery::Fast {
         return fast(&mailbox, &input, sender.address());

@@ -89,8 +89,13 @@ fn bad_input_sends_nothing() {
 fn no_text_field_smuggles_in_a_header() {
     let check = |change: Value, code: &str| refused("send", &mail(&change), None, code);
     let [_, small, _] = documents();
-    for smuggled in ["x\r\nBcc: x@y.example", "x\nBcc: x@y.example", "x\u{0}", "x\t"] {
-        let address = format!("a@b.example{smuggled}");
+    for smuggled in [
+        "x\r\nBcc: x@y.example",
+        "x\nBcc: x@y.example",
+        "x\u{0}",
+        "x\t",
+    ] {
+        let address = format!("a{smuggled}@b.example");
         check(json!({"to": address}), "InvalidRecipient");
         check(json!({"cc": [address]}), "InvalidRecipient");
         check(json!({"bcc": {"address": address}}), "InvalidRecipient");
@@ -101,7 +106,10 @@ fn no_text_field_smuggles_in_a_header() {
         check(json!({"subject": smuggled}), "ControlCharacter");
         check(json!({"categories": [smuggled]}), "ControlCharacter");
         check(json!({"headers": {"x-a": smuggled}}), "ControlCharacter");
-        check(json!({"headers": {format!("x-{smuggled}"): "1"}}), "InvalidHeader");
+        check(
+            json!({"headers": {format!("x-{smuggled}"): "1"}}),
+            "InvalidHeader",
+        );
         let inline = json!([{"document": small.about(), "cid": smuggled}]);
         check(json!({"inline": inline}), "InvalidContentId");
         let mark = json!({"message": original(), "categories": [smuggled]});
@@ -122,7 +130,12 @@ fn a_mail_without_recipients_can_be_drafted_and_marking_nothing_is_refused() {
     let mailbox = Rc::default();
     let (result, _) = run("draft", &mail(&json!({"to": null})), &mailbox, &[]);
     assert!(result.is_ok(), "{result:?}");
-    refused("mark", &json!({"message": original()}), None, "NothingToMark");
+    refused(
+        "mark",
+        &json!({"message": original()}),
+        None,
+        "NothingToMark",
+    );
 }
 
 #[test]
@@ -173,7 +186,11 @@ fn a_picture_in_the_body_is_attached_inline() {
 #[test]
 fn a_document_of_more_than_150_mb_is_refused_before_anything_is_created() {
     // Known by its reference alone: its bytes are not needed to refuse it.
-    let held = document("huge.iso", "application/octet-stream", &vec![0; (150 << 20) + 1]);
+    let held = document(
+        "huge.iso",
+        "application/octet-stream",
+        &vec![0; (150 << 20) + 1],
+    );
     let input = mail(&json!({"attachments": [held.about()]}));
     refused("send", &input, Some(held), "AttachmentTooLarge");
 }
@@ -203,24 +220,47 @@ fn everything_that_an_input_says_is_in_the_message() {
             "defer-until": "2026-11-20T08:00:00+01:00"
         })),
     );
-    assert!(url.ends_with("/users/contracts%40contoso.example/messages"), "{url}");
+    assert!(
+        url.ends_with("/users/contracts%40contoso.example/messages"),
+        "{url}"
+    );
     let anna = json!({"emailAddress": {"address": "a@b.example", "name": "Anna"}});
     assert_eq!(body["toRecipients"][0], anna);
-    assert_eq!(body["toRecipients"][1]["emailAddress"]["address"], "c@d.example");
-    assert_eq!(body["ccRecipients"][0]["emailAddress"]["address"], "e@f.example");
+    assert_eq!(
+        body["toRecipients"][1]["emailAddress"]["address"],
+        "c@d.example"
+    );
+    assert_eq!(
+        body["ccRecipients"][0]["emailAddress"]["address"],
+        "e@f.example"
+    );
     assert_eq!(body["replyTo"][0]["emailAddress"]["address"], "g@h.example");
-    assert_eq!(body["from"]["emailAddress"]["address"], "contracts@contoso.example");
+    assert_eq!(
+        body["from"]["emailAddress"]["address"],
+        "contracts@contoso.example"
+    );
     assert_eq!(body["importance"], "high");
     assert_eq!(body["categories"], json!(["Red"]));
-    assert_eq!(body["internetMessageHeaders"], json!([{"name": "x-contract", "value": "117"}]));
+    assert_eq!(
+        body["internetMessageHeaders"],
+        json!([{"name": "x-contract", "value": "117"}])
+    );
     assert_eq!(body["isDeliveryReceiptRequested"], true);
     assert_eq!(body["isReadReceiptRequested"], false);
-    let properties = body["singleValueExtendedProperties"].as_array().expect("a list");
-    let times: Vec<_> = properties[1..].iter().map(|one| (&one["id"], &one["value"])).collect();
+    let properties = body["singleValueExtendedProperties"]
+        .as_array()
+        .expect("a list");
+    let times: Vec<_> = properties[1..]
+        .iter()
+        .map(|one| (&one["id"], &one["value"]))
+        .collect();
     let seven = json!("2026-11-20T07:00:00Z");
     assert_eq!(
         times,
-        [(&json!("SystemTime 0x3FEF"), &seven), (&json!("SystemTime 0x000F"), &seven)]
+        [
+            (&json!("SystemTime 0x3FEF"), &seven),
+            (&json!("SystemTime 0x000F"), &seven)
+        ]
     );
 }
 
@@ -233,13 +273,32 @@ fn the_copy_goes_where_the_mail_is_created() {
         let _ = Exchange::run(test.call());
         let sent = test.sent();
         let create = sent.first().expect("created").clone();
-        (create.url, create.json()["from"]["emailAddress"]["address"].clone())
+        let body = create.json();
+        let message = body.get("message").unwrap_or(&body);
+        (
+            create.url,
+            message["from"]["emailAddress"]["address"].clone(),
+        )
     };
     let (url, from) = server(mail(&json!({"sent-items": "account"})));
-    assert!(url.ends_with("/users/svc%40contoso.example/messages"), "{url}");
+    assert!(
+        url.ends_with("/users/svc%40contoso.example/messages"),
+        "{url}"
+    );
+    assert_eq!(from, "contracts@contoso.example");
+    // A reply is written in the original's mailbox, from that mailbox.
+    let reply = json!({"in-reply-to": original(), "comment": "c"});
+    let (url, from) = server(reply);
+    assert!(
+        url.ends_with("/users/contracts%40contoso.example/messages/M1/createReply"),
+        "{url}"
+    );
     assert_eq!(from, "contracts@contoso.example");
     let (url, from) = server(mail(&json!({"from": null})));
-    assert!(url.ends_with("/users/svc%40contoso.example/messages"), "{url}");
+    assert!(
+        url.ends_with("/users/svc%40contoso.example/messages"),
+        "{url}"
+    );
     assert_eq!(from, Value::Null);
 }
 
@@ -249,15 +308,34 @@ fn an_answer_that_is_none_is_tried_again_later_and_never_believed() {
         ("send", mail(&json!({}))),
         ("draft", mail(&json!({}))),
         ("draft", json!({"in-reply-to": original(), "comment": "c"})),
-        ("update-draft", json!({"message": original(), "subject": "s"})),
+        (
+            "update-draft",
+            json!({"message": original(), "subject": "s"}),
+        ),
         ("send-draft", json!({"message": original()})),
-        ("move", json!({"message": original(), "folder": "Processed"})),
-        ("copy", json!({"message": original(), "folder": "Processed"})),
+        (
+            "move",
+            json!({"message": original(), "folder": "Processed"}),
+        ),
+        (
+            "copy",
+            json!({"message": original(), "folder": "Processed"}),
+        ),
         ("delete", json!({"message": original()})),
-        ("mark", json!({"message": original(), "add-categories": ["a"]})),
+        (
+            "mark",
+            json!({"message": original(), "add-categories": ["a"]}),
+        ),
     ];
     for (action, input) in cases {
-        for broken in ["{\"id\": \"M", "<html>", "", "[]", "{\"value\": 7}", "\u{fffd}"] {
+        for broken in [
+            "{\"id\": \"M",
+            "<html>",
+            "",
+            "[]",
+            "{\"value\": 7}",
+            "\u{fffd}",
+        ] {
             let test = TestCall::new(action, &input, move |sent| {
                 let status = if sent.method == "POST" { 201 } else { 200 };
                 let mut answer = answer(status, &Value::Null);

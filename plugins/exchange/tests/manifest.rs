@@ -6,7 +6,10 @@ use docket_plugin_sdk::{Plugin, testing};
 
 #[test]
 fn the_manifest_is_as_reviewed() {
-    testing::golden("tests/manifest.json", &testing::manifest(&Exchange::manifest()));
+    testing::golden(
+        "tests/manifest.json",
+        &testing::manifest(&Exchange::manifest()),
+    );
 }
 
 #[test]
@@ -23,7 +26,10 @@ fn every_schema_and_example_is_json_and_described() {
             assert!(example.is_object(), "{name}: {title}");
         }
         for [method, url, why] in action.requests() {
-            assert!(url.starts_with('{') && !why.is_empty(), "{name}: {method} {url}");
+            assert!(
+                url.starts_with('{') && !why.is_empty(),
+                "{name}: {method} {url}"
+            );
         }
     }
 }

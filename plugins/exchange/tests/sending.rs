@@ -314,6 +314,10 @@ fn an_upload_goes_on_where_it_broke() {
     // Pieces of which the reply is lost, before or after they arrived.
     for lost in [0, 1, 2] {
         for arrived in [false, true] {
+            // Of a last piece that arrived only the list of attachments tells; see effectively_once.rs.
+            if lost == 2 && arrived {
+                continue;
+            }
             let (at, asked) = (RefCell::new(0_u64), RefCell::new(0));
             let piece = move |sent: &Sent| {
                 let range = sent.header("content-range").unwrap_or_default();
@@ -335,10 +339,10 @@ fn an_upload_goes_on_where_it_broke() {
             let (result, sent) = attach(9_000_000, piece);
             let case = format!("piece {lost}, arrived: {arrived}");
             assert!(result.is_ok(), "{case}: {result:?}");
-            let sessions = sent.iter().filter(|s| s.url.ends_with("/createUploadSession"));
-            // Of the last one that arrived only the list of attachments tells, and here it is empty.
-            let expected = if lost == 2 && arrived { 2 } else { 1 };
-            assert!(sessions.count() <= expected, "{case}");
+            let sessions = sent
+                .iter()
+                .filter(|s| s.url.ends_with("/createUploadSession"));
+            assert_eq!(sessions.count(), 1, "{case}");
         }
     }
 }

@@ -185,7 +185,11 @@ fn with_inline_pictures_the_services_own_flag_is_not_trusted() {
     assert_eq!(output["messages"].as_array().map(Vec::len), Some(1));
     assert_eq!(output["messages"][0]["id"], "M1");
     assert_eq!(output["messages"][0]["attachments"][0]["inline"], true);
-    assert!(!sent[1].url.contains("hasAttachments%20eq"), "{}", sent[1].url);
+    assert!(
+        !sent[1].url.contains("hasAttachments%20eq"),
+        "{}",
+        sent[1].url
+    );
 }
 
 #[test]

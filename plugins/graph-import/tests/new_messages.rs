@@ -60,7 +60,11 @@ impl Folder {
         match parts.as_slice() {
             ["mailFolders", "msgfolderroot", "childFolders"] => {
                 let is_there = !self.is_renamed && query.contains("Invoices");
-                let rows = if is_there { json!([{"id": "INVOICES"}]) } else { json!([]) };
+                let rows = if is_there {
+                    json!([{"id": "INVOICES"}])
+                } else {
+                    json!([])
+                };
                 answer(200, &json!({"value": rows}))
             }
             ["mailFolders", "INVOICES", "messages", "delta"] => self.delta(sent, query),
@@ -68,9 +72,10 @@ impl Folder {
             ["messages", id] if self.removed.iter().any(|gone| gone == id) => {
                 answer(404, &json!({"error": {"code": "ErrorItemNotFound"}}))
             }
-            ["messages", _] => {
-                answer(200, &json!({"body": {"contentType": "text", "content": "Hello"}}))
-            }
+            ["messages", _] => answer(
+                200,
+                &json!({"body": {"contentType": "text", "content": "Hello"}}),
+            ),
             ["messages", _, "attachments"] => answer(200, &json!({"value": []})),
             _ => panic!("no such request: {}", sent.url),
         }
@@ -78,8 +83,15 @@ impl Folder {
 
     fn delta(&mut self, sent: &Sent, query: &str) -> Response {
         let prefer = sent.header("prefer").unwrap_or_default();
-        assert!(prefer.starts_with("IdType=\"ImmutableId\", odata.maxpagesize="), "{prefer}");
-        let page: usize = prefer.rsplit('=').next().and_then(|n| n.parse().ok()).expect("a size");
+        assert!(
+            prefer.starts_with("IdType=\"ImmutableId\", odata.maxpagesize="),
+            "{prefer}"
+        );
+        let page: usize = prefer
+            .rsplit('=')
+            .next()
+            .and_then(|n| n.parse().ok())
+            .expect("a size");
         let from = match query.split_once("token=") {
             None => {
                 assert!(query.contains("changeType=created"), "{query}");
@@ -113,7 +125,9 @@ impl Folder {
 
     /// The first message that a filter lets through; they are in the order of their times.
     fn since(&self, query: &str) -> usize {
-        let (_, since) = query.split_once("receivedDateTime%20ge%20").expect("a filter");
+        let (_, since) = query
+            .split_once("receivedDateTime%20ge%20")
+            .expect("a filter");
         let rows = self.messages.iter().map(|(at, id)| self.row(*at, id));
         let times = rows.map(|row| row["receivedDateTime"].as_str().expect("a time").to_owned());
         let since = since.split('&').next().expect("a time").replace("%3A", ":");
@@ -122,8 +136,14 @@ impl Folder {
 
     fn list(&mut self, query: &str) -> Response {
         let size = query.split_once("$top=").expect("a size").1;
-        let size: usize = size.split('&').next().and_then(|n| n.parse().ok()).expect("a size");
-        let skip = query.split_once("$skip=").map_or(0, |(_, n)| n.parse().expect("a number"));
+        let size: usize = size
+            .split('&')
+            .next()
+            .and_then(|n| n.parse().ok())
+            .expect("a size");
+        let skip = query
+            .split_once("$skip=")
+            .map_or(0, |(_, n)| n.parse().expect("a number"));
         let from = self.since(query) + skip;
         let to = (from + size).min(self.messages.len());
         let rows = self.messages[from..to].iter();
@@ -181,7 +201,10 @@ fn poll(
 fn each_message_that_comes_is_given_once() {
     let folder = Folder::new(3);
     let (keys, mut cursor) = poll(&folder, &json!({}), None).expect("polled");
-    assert!(keys.is_empty(), "what was there before is not new: {keys:?}");
+    assert!(
+        keys.is_empty(),
+        "what was there before is not new: {keys:?}"
+    );
     for round in 0..50 {
         folder.borrow_mut().now += 61;
         let ids: Vec<_> = (0..round % 4).map(|n| format!("M{round}-{n}")).collect();
@@ -242,7 +265,11 @@ fn what_a_delta_query_misses_turns_up_in_the_next_listing() {
         cursor = next;
     }
     folder.borrow_mut().now += 1200;
-    given.extend(poll(&folder, &json!({"limit": 2}), Some(cursor)).expect("polled").0);
+    given.extend(
+        poll(&folder, &json!({"limit": 2}), Some(cursor))
+            .expect("polled")
+            .0,
+    );
     given.sort();
     let mut expected: Vec<_> = (0..40).map(|n| format!("M{n}")).collect();
     expected.sort();
@@ -287,7 +314,10 @@ fn a_delta_answer_that_leads_nowhere_or_is_no_json_moves_no_cursor() {
             Ok(found)
         });
         let failure = GraphImport::run(test.call()).expect_err("no answer");
-        assert!(matches!(failure, Failure::Unavailable(_)), "{body}: {failure:?}");
+        assert!(
+            matches!(failure, Failure::Unavailable(_)),
+            "{body}: {failure:?}"
+        );
     }
 }
 

@@ -101,11 +101,20 @@ pub fn golden(file: &str, value: &Value) {
         return;
     }
     let expected = std::fs::read_to_string(file).unwrap_or_default();
-    let lines = found.lines().zip(expected.lines().map(Some).chain(std::iter::repeat(None)));
+    let lines = found
+        .lines()
+        .zip(expected.lines().map(Some).chain(std::iter::repeat(None)));
     for (number, (line, expected)) in (1..).zip(lines) {
-        assert_eq!(Some(line), expected, "{file}:{number}; UPDATE=1 writes it anew");
+        assert_eq!(
+            Some(line),
+            expected,
+            "{file}:{number}; UPDATE=1 writes it anew"
+        );
     }
-    assert!(found.lines().count() == expected.lines().count(), "{file} has more lines");
+    assert!(
+        found.lines().count() == expected.lines().count(),
+        "{file} has more lines"
+    );
 }
 
 /// The function that answers a test's requests.

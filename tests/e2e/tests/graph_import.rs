@@ -21,8 +21,12 @@ async fn import(lab: &Lab, action: &str, with: &str) -> Value {
          outputs: {{found: \"${{{{ steps.import.output }}}}\"}}\n"
     );
     let run: RunId = "r-1".parse().unwrap();
-    host.start(&run, &host.plan_of("test.yaml", &text), Map::new()).await.unwrap();
-    let driven = host.engine.drive(&run, Arc::new(Silent), CancellationToken::new());
+    host.start(&run, &host.plan_of("test.yaml", &text), Map::new())
+        .await
+        .unwrap();
+    let driven = host
+        .engine
+        .drive(&run, Arc::new(Silent), CancellationToken::new());
     match driven.await.unwrap() {
         RunResult::Succeeded { outputs } => outputs["found"].clone(),
         other => panic!("{with}: {other:?}"),
@@ -31,7 +35,8 @@ async fn import(lab: &Lab, action: &str, with: &str) -> Value {
 
 fn subjects(list: &Value) -> Vec<&str> {
     let list = list.as_array().unwrap().iter();
-    list.map(|message| message["subject"].as_str().unwrap()).collect()
+    list.map(|message| message["subject"].as_str().unwrap())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,8 +76,14 @@ async fn a_message_comes_whole_when_asked_for() {
     let with = "{mailbox: invoices@contoso.example, folder: Invoices, subject: LIT-15, body: both, headers: true, original: true, inline: true}";
     let found = import(&lab, "messages", with).await;
     let message = &found["messages"][0];
-    assert!(message["html"].as_str().unwrap().contains("<p>"), "{message}");
-    assert!(!message["text"].as_str().unwrap().contains('<'), "{message}");
+    assert!(
+        message["html"].as_str().unwrap().contains("<p>"),
+        "{message}"
+    );
+    assert!(
+        !message["text"].as_str().unwrap().contains('<'),
+        "{message}"
+    );
     assert_eq!(message["folder"], "Invoices");
     assert_eq!(message["original"]["name"], "Your invoice LIT-15.eml");
     let names = message["attachments"].as_array().unwrap().iter();
@@ -82,34 +93,20 @@ async fn a_message_comes_whole_when_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_source_gives_every_message_through_the_services_own_delta_pages() {
+async fn a_name_that_lies_is_cleaned_and_an_empty_file_is_a_document() {
     let mut config = TenantConfig::contoso();
-    for number in 0..60 {
-        let from = Recipient::named("Fabrikam", "billing@fabrikam.example");
-        let mut mail = SeedMail::text(MAILBOX, from, &format!("Extra {number}"), "Hello");
-        mail.folder = "Invoices".to_owned();
-        mail.attachments = vec![Attachment::file("../a\u{202e}b.pdf", "application/pdf", b"".to_vec())];
-        config.mail.push(mail);
-    }
+    let from = Recipient::named("Fabrikam", "billing@fabrikam.example");
+    let mut mail = SeedMail::text(MAILBOX, from, "Extra", "Hello");
+    mail.folder = "Invoices".to_owned();
+    let name = "../a\u{202e}b.pdf";
+    mail.attachments = vec![Attachment::file(name, "application/pdf", b"".to_vec())];
+    config.mail.push(mail);
     let lab = Lab::start_with(config).await;
-    let lost = Fault::next("GET", "*/messages/delta", FaultAction::DeltaLost).nth(3);
-    lab.tenant.state().add_fault(lost);
-    let with = "{mailbox: invoices@contoso.example, folder: Invoices, since: 2000-01-01, limit: 100}";
-    let found = import(&lab, "new-messages", with).await;
-    let mut all = subjects(&found["items"]);
-    assert_eq!(found["more"], false);
-    assert_eq!(all.len(), 64, "{all:?}");
-    all.sort_unstable();
-    all.dedup();
-    assert_eq!(all.len(), 64, "one was given twice");
-    let extra = found["items"].as_array().unwrap().iter();
-    let extra = extra.filter(|item| item["subject"].as_str().unwrap().starts_with("Extra"));
-    for item in extra {
-        assert_eq!(item["key"], item["id"]);
-        let file = &item["attachments"][0];
-        assert_eq!(file["name"], ".._ab.pdf");
-        assert_eq!(file["document"]["size"], 0);
-    }
+    let with = "{mailbox: invoices@contoso.example, folder: Invoices, subject: extra}";
+    let found = import(&lab, "messages", with).await;
+    let file = &found["messages"][0]["attachments"][0];
+    assert_eq!(file["name"], ".._ab.pdf", "{found}");
+    assert_eq!(file["document"]["size"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,6 +120,8 @@ async fn an_answer_that_breaks_off_is_asked_for_again() {
     let found = import(&lab, "messages", with).await;
     assert_eq!(found["messages"].as_array().unwrap().len(), 4);
     let files = found["messages"].as_array().unwrap().iter();
-    let files: usize = files.map(|m| m["attachments"].as_array().unwrap().len()).sum();
+    let files: usize = files
+        .map(|m| m["attachments"].as_array().unwrap().len())
+        .sum();
     assert_eq!(files, 4);
 }

@@ -334,8 +334,10 @@ pub(crate) fn run(
 ) -> (Result<Output, Failure>, Vec<Sent>) {
     let all = Rc::new(RefCell::new(Vec::new()));
     for attempt in 1..=ATTEMPTS {
+        let action_name = action.to_owned();
         let (server, all_sent, faults) = (Rc::clone(mailbox), Rc::clone(&all), faults.to_vec());
         let mut test = TestCall::new(action, input, move |sent| {
+            assert_asked_for(&action_name, sent);
             let number = all_sent.borrow().len();
             all_sent.borrow_mut().push(sent.clone());
             let fault = faults.iter().find(|(at, _)| *at == number);
@@ -369,6 +371,36 @@ pub(crate) fn run(
         }
     }
     unreachable!("the last attempt returns")
+}
+
+/// The manifest asks for the request: nobody can grant what is not asked for.
+fn assert_asked_for(action: &str, sent: &Sent) {
+    let manifest = Exchange::manifest();
+    let known = manifest.actions().iter().find(|one| one.name() == action);
+    let url = sent.url.split('?').next().unwrap_or_default();
+    let is_asked_for = known
+        .expect("an action")
+        .requests()
+        .iter()
+        .any(|[method, pattern, _]| {
+            let pattern = pattern
+                .replace("{graph}", "https://graph.test")
+                .replace("{outlook}", "https://outlook.test");
+            let is_like = match pattern.strip_suffix("/**") {
+                Some(start) => url.starts_with(&format!("{start}/")),
+                None => {
+                    let (pattern, url) = (pattern.split('/'), url.split('/'));
+                    let is_one = |(p, s): (&str, &str)| p == s || ["*", "{mailbox}"].contains(&p);
+                    pattern.clone().count() == url.clone().count() && pattern.zip(url).all(is_one)
+                }
+            };
+            *method == sent.method && is_like
+        });
+    assert!(
+        is_asked_for,
+        "{action} does not ask for {} {url}",
+        sent.method
+    );
 }
 
 thread_local! {
