@@ -132,7 +132,10 @@ async fn every_request_and_answer_fits_the_description() {
         .collect();
     assert!(graph.len() > 20, "{} requests were recorded", graph.len());
     let Some(description) = Description::read() else {
-        eprintln!("without a description: {} requests were only counted", graph.len());
+        eprintln!(
+            "without a description: {} requests were only counted",
+            graph.len()
+        );
         return;
     };
     description.checks();
@@ -169,7 +172,10 @@ impl Description {
 
     /// The check itself can fail.
     fn checks(&self) {
-        let wrong = self.fits(&json!({"$ref": "#/components/schemas/microsoft.graph.message"}), &json!({"subject": 7}));
+        let wrong = self.fits(
+            &json!({"$ref": "#/components/schemas/microsoft.graph.message"}),
+            &json!({"subject": 7}),
+        );
         assert!(!wrong.is_empty(), "a number is no subject");
     }
 
@@ -293,7 +299,10 @@ fn matching(template: &str, steps: &[String]) -> Option<usize> {
             continue;
         }
         // Functions are called with or without their parentheses.
-        if !part.trim_end_matches("()").eq_ignore_ascii_case(step.trim_end_matches("()")) {
+        if !part
+            .trim_end_matches("()")
+            .eq_ignore_ascii_case(step.trim_end_matches("()"))
+        {
             return None;
         }
         fixed += 1;

@@ -164,23 +164,21 @@ async def _():
 @case("attachments: a small one by itself, a large one by the SDK's upload task")
 @together
 async def _():
-    # The task reads the next range under one spelling of its name only.
-    control("PUT", "policies", {"upload_keys_vary": False})
     user, other = person(), person()
     client, adapter = client_of(user)
     draft = await client.me.messages.post(mail("files", other))
     message = client.me.messages.by_message_id(draft.id)
     await message.attachments.post(FileAttachment(odata_type="#microsoft.graph.fileAttachment", name="small.txt", content_bytes=b"small"))
-    large = os.urandom(12 * 1024 * 1024 + 7)
+    # One slice: of the next range, msgraph-core 1.5.2 understands "a-b" alone, and Outlook's answers say "a".
+    large = os.urandom(4 * 1024 * 1024 + 7)
     item = AttachmentItem(attachment_type=AttachmentType.File, name="large.pdf", size=len(large))
     session = await message.attachments.create_upload_session.post(CreateUploadSessionPostRequestBody(attachment_item=item))
     task = LargeFileUploadTask(session, adapter, io.BytesIO(large))
     try:
         await task.upload()
     except APIError as error:
-        # msgraph-core 1.5.2 sends the last slice once more, when the session is finished and gone.
+        # It sends the last slice once more, when the session is finished and gone.
         assert error.response_status_code == 404, error
-    control("PUT", "policies", {"upload_keys_vary": True})
     await message.send.post()
     [arrived] = stored(other)
     digests = {file["name"]: file["sha256"] for file in arrived["attachments"]}

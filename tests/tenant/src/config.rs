@@ -322,9 +322,6 @@ pub struct Policies {
     /// Whether an upload may carry `Authorization`. The real one refuses; official clients send it only
     /// because here Graph and the upload origin share the host name `localhost`.
     pub upload_takes_authorization: bool,
-    /// Whether the key of an upload's next ranges changes its case from answer to answer, as it does from one
-    /// page of the documentation to the next; else it is `nextExpectedRanges`.
-    pub upload_keys_vary: bool,
     /// Whether uploads must come in multiples of 320 KiB (a OneDrive rule; off as for Outlook).
     pub strict_upload_chunks: bool,
     /// The smallest file that an upload session accepts, in bytes: documented as 3 MB, measured by users as
@@ -351,7 +348,6 @@ impl Default for Policies {
             properties_travel: false,
             attachment_overhead: 386,
             upload_takes_authorization: false,
-            upload_keys_vary: true,
             strict_upload_chunks: false,
             min_upload_session: 2 * 1024 * 1024,
             user_consent: true,

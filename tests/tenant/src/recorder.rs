@@ -114,7 +114,10 @@ impl Recorder {
             Bytes::new()
         };
         // The answer to createUploadSession is a secret.
-        let is_secret = call.path.to_ascii_lowercase().ends_with("createuploadsession");
+        let is_secret = call
+            .path
+            .to_ascii_lowercase()
+            .ends_with("createuploadsession");
         let answer = match reply {
             Some(reply) if !is_secret => kept(reply),
             _ => Bytes::new(),
@@ -154,6 +157,12 @@ impl Recorder {
                 ..entry.head.clone()
             })
             .collect()
+    }
+
+    /// The newest, newest first, without bodies.
+    pub(crate) fn newest(&self, most: usize) -> Vec<Recorded> {
+        let heads = self.ring.iter().rev().take(most);
+        heads.map(|entry| entry.head.clone()).collect()
     }
 
     /// Forgets everything; the numbers go on.

@@ -176,9 +176,8 @@ fn answer(state: &TenantState, call: &Call) -> Answer {
         }
         Method::PUT => {
             let strict = world.policies.strict_upload_chunks;
-            let vary = world.policies.upload_keys_vary;
             let session = world.uploads.get_mut(&token).ok_or_else(gone)?;
-            if let Some(reply) = session.put(call, strict, vary)? {
+            if let Some(reply) = session.put(call, strict)? {
                 return Ok(reply);
             }
             let session = world.uploads.remove(&token).ok_or_else(gone)?;
@@ -222,7 +221,7 @@ fn answer(state: &TenantState, call: &Call) -> Answer {
 
 impl UploadSession {
     /// Takes a piece; `None` when the file is complete.
-    fn put(&mut self, call: &Call, strict: bool, vary: bool) -> Result<Option<Reply>, GraphError> {
+    fn put(&mut self, call: &Call, strict: bool) -> Result<Option<Reply>, GraphError> {
         let bad = |message: &str| GraphError::bad_request("ErrorInvalidRequest", message);
         let range = call
             .header("content-range")
@@ -262,7 +261,7 @@ impl UploadSession {
             return Ok(None);
         }
         // The documentation's own pages spell the key both ways.
-        let key = if vary && self.pieces % 2 == 1 {
+        let key = if self.pieces % 2 == 1 {
             "NextExpectedRanges"
         } else {
             "nextExpectedRanges"
