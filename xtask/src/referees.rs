@@ -173,12 +173,12 @@ struct Tenant {
 impl Tenant {
     fn start(root: &Path, work: &Path) -> Result<Self> {
         let mut build = crate::cargo(root);
+        // Of the whole workspace, as the tests build it, so that nothing is built twice.
         build.args([
             "build",
             "--quiet",
             "--locked",
-            "-p",
-            "docket-tenant",
+            "--workspace",
             "--example",
             "serve",
         ]);
@@ -221,8 +221,16 @@ impl Tenant {
             .env_remove("SSL_CERT_DIR")
             .env("REFEREES_TENANT", self.facts.to_string())
             .env("REFEREES_ONLY", only)
-            .env("REFEREES_SHARED", root.join("../shared/graph"));
+            .env("REFEREES_SHARED", shared(root));
     }
+}
+
+/// Where the description of Graph lies, beside the repository; anywhere else it is missing.
+fn shared(root: &Path) -> PathBuf {
+    root.ancestors()
+        .map(|folder| folder.join("shared/graph"))
+        .find(|folder| folder.exists())
+        .unwrap_or_else(|| root.join("shared/graph"))
 }
 
 impl Drop for Tenant {

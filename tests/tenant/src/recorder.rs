@@ -54,12 +54,21 @@ pub struct Recorded {
     pub status: Option<u16>,
     /// The `request-id` of the answer.
     pub request_id: String,
+    /// Graph's answer, when it is JSON and below 1 MB.
+    pub answer: Option<Value>,
 }
 
 #[derive(Debug)]
 struct Entry {
     head: Recorded,
     body: Bytes,
+    answer: Bytes,
+}
+
+impl Entry {
+    fn size(&self) -> usize {
+        self.body.len() + self.answer.len()
+    }
 }
 
 /// A bounded ring of requests.
@@ -104,7 +113,15 @@ impl Recorder {
         } else {
             Bytes::new()
         };
-        self.bytes += body.len();
+        // The answer to createUploadSession is a secret.
+        let is_secret = call
+            .path
+            .to_ascii_lowercase()
+            .ends_with("createuploadsession");
+        let answer = match reply {
+            Some(reply) if !is_secret => kept(reply),
+            _ => Bytes::new(),
+        };
         let head = Recorded {
             number,
             at: call.now,
@@ -117,13 +134,16 @@ impl Recorder {
             body_size: call.body.len(),
             status: reply.map(|reply| reply.status.as_u16()),
             request_id: call.request_id.clone(),
+            answer: None,
         };
-        self.ring.push_back(Entry { head, body });
+        let entry = Entry { head, body, answer };
+        self.bytes += entry.size();
+        self.ring.push_back(entry);
         while self.ring.len() > self.capacity || self.bytes > MAX_BYTES {
             let Some(oldest) = self.ring.pop_front() else {
                 break;
             };
-            self.bytes -= oldest.body.len();
+            self.bytes -= oldest.size();
         }
     }
 
@@ -133,15 +153,36 @@ impl Recorder {
             .iter()
             .map(|entry| Recorded {
                 body: serde_json::from_slice(&entry.body).ok(),
+                answer: serde_json::from_slice(&entry.answer).ok(),
                 ..entry.head.clone()
             })
             .collect()
+    }
+
+    /// The newest, newest first, without bodies.
+    pub(crate) fn newest(&self, most: usize) -> Vec<Recorded> {
+        let heads = self.ring.iter().rev().take(most);
+        heads.map(|entry| entry.head.clone()).collect()
     }
 
     /// Forgets everything; the numbers go on.
     pub(crate) fn clear(&mut self) {
         self.ring.clear();
         self.bytes = 0;
+    }
+}
+
+/// What is kept of an answer: Graph's JSON, which names its metadata; the sign-in service's holds tokens.
+fn kept(reply: &Reply) -> Bytes {
+    let kind = reply
+        .headers
+        .get("content-type")
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
+    if kind.contains("odata.metadata") && reply.body.len() < MAX_BODY {
+        reply.body.clone()
+    } else {
+        Bytes::new()
     }
 }
 

@@ -228,6 +228,7 @@ impl Area {
             _ if path == "/_tenant" || path.starts_with("/_tenant/") => Self::Control,
             Origin::Plain if upload::is_session(path) => Self::Upload,
             _ if path == "/"
+                || path == "/admin"
                 || path.starts_with("/mail/")
                 || path == "/outside"
                 || path.starts_with("/outside/") =>

@@ -220,6 +220,11 @@ impl TenantState {
         lock(&self.0.recorder).all()
     }
 
+    /// The newest requests, newest first, without their bodies.
+    pub(crate) fn newest_requests(&self, most: usize) -> Vec<Recorded> {
+        lock(&self.0.recorder).newest(most)
+    }
+
     /// Forgets the requests that were made.
     pub fn clear_requests(&self) {
         lock(&self.0.recorder).clear();

@@ -29,6 +29,26 @@ fn credential() -> &'static (Vec<u8>, Vec<u8>) {
     })
 }
 
+#[tokio::test]
+async fn a_padded_thumbprint_and_a_fractional_time_are_read() {
+    // Both are what MSAL for Python sends.
+    let world = World::contoso().await;
+    let mut app = AppConfig::new(CLIENT, "padded");
+    app.certificates = vec![CertificateConfig {
+        der: credential().1.clone(),
+    }];
+    world.tenant.state().add_app(app);
+    let mut header = Header::new(Algorithm::PS256);
+    let print = URL_SAFE_NO_PAD.encode(Sha256::digest(&credential().1));
+    header.x5t_s256 = Some(format!("{print}="));
+    let now = world.tenant.state().now().as_second();
+    let tenant = world.tenant.state().tenant_id();
+    let audience = format!("{}{tenant}/oauth2/v2.0/token", world.tenant.authority());
+    let claims = json!({"aud": audience, "iss": CLIENT, "sub": CLIENT, "jti": "1", "exp": now as f64 + 300.5});
+    let answer = ask(&world, &header, &claims).await;
+    assert!(answer["access_token"].is_string(), "{answer}");
+}
+
 async fn ask(world: &World, header: &Header, claims: &Value) -> Value {
     // jsonwebtoken wants PKCS#1 in DER; PEM tells it which it is.
     let pem = format!(

@@ -6,6 +6,7 @@
     reason = "tests: they make their own client and may panic"
 )]
 
+mod administration;
 mod assertions;
 mod client;
 mod clients;

@@ -3,13 +3,12 @@
 //! The samples are not part of the repository; without them there is nothing to replay.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use docket_tenant::{Recipient, SeedMail};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::client::{ANNA, SERVICE, World, mail};
+use crate::client::{ANNA, SERVICE, World, mail, shared};
 
 /// Exchanges that are not replayed as they stand, and why.
 const SKIPPED: &[(&str, &str)] = &[
@@ -58,9 +57,7 @@ const SKIPPED: &[(&str, &str)] = &[
 const CORRECTED: &[(&str, u16)] = &[("s37", 201), ("s56", 400)];
 
 fn samples() -> Option<Vec<Value>> {
-    let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/graph/samples.jsonl");
-    let text = std::fs::read_to_string(path).ok()?;
+    let text = shared("samples.jsonl")?;
     Some(
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())

@@ -2,18 +2,14 @@
 //!
 //! The description is not part of the repository; without it there is nothing to check.
 
-use std::path::PathBuf;
-
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::client::{ANNA, INVOICES, World, expect, mail};
+use crate::client::{ANNA, INVOICES, World, expect, mail, shared};
 
 /// The description with OpenAPI's `nullable` in JSON Schema's words.
 fn description() -> Option<Value> {
-    let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/graph/openapi-mail.json");
-    let mut value: Value = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+    let mut value: Value = serde_json::from_str(&shared("openapi-mail.json")?).ok()?;
     plain(&mut value);
     Some(value)
 }

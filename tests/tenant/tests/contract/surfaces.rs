@@ -174,6 +174,31 @@ async fn pages_show_what_was_sent_and_escape_it() {
 }
 
 #[tokio::test]
+async fn the_administration_page_shows_expiry_and_refusals_and_no_secret() {
+    let world = World::contoso().await;
+    let secret = crate::identity::secret(&world);
+    let answer = crate::identity::refresh(&world, "nonsense").await;
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    world.tenant.state().add_fault(Fault::next(
+        "GET",
+        "*/<script>",
+        FaultAction::GatewayTimeout,
+    ));
+    world.get("/me/messages").await;
+    let url = format!("{}admin", world.tenant.plain());
+    let page = world.http.get(url).send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    let page = page.text().await.unwrap();
+    assert!(
+        page.contains("until 2028-01-05, 730 days") && page.contains("AADSTS70000"),
+        "{page}"
+    );
+    assert!(page.contains("/v1.0/me/messages") && page.contains("gateway-timeout"));
+    assert!(!page.contains(&secret) && !page.contains(&world.token));
+    assert!(!page.contains("<script>"));
+}
+
+#[tokio::test]
 async fn garbage_is_refused_politely() {
     let world = World::contoso().await;
     let base = world.tenant.plain().as_str();

@@ -1,5 +1,7 @@
 //! The mailboxes as a person would want to see them.
 
+mod admin;
+
 use http::StatusCode;
 
 use crate::state::{StoredMessage, TenantState};
@@ -22,7 +24,8 @@ ul.mail a{display:grid;grid-template-columns:minmax(8rem,15rem) 1fr auto;gap:1re
 ul.mail .unread{font-weight:600}.who,.what{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}@media(max-width:40rem){ul.mail a{grid-template-columns:1fr;gap:.1rem}}
 dl{display:grid;grid-template-columns:fit-content(16rem) 1fr;overflow-wrap:anywhere;gap:.2rem 1rem;margin:0 0 1rem}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 .chips{display:flex;flex-wrap:wrap;gap:.5rem;margin:.6rem 0}.chip{background:var(--chip);border-radius:999px;padding:.2rem .8rem;text-decoration:none;color:inherit}
-iframe{width:100%;height:28rem;border:1px solid var(--line);border-radius:10px;background:#fff}.tag{background:var(--chip);border-radius:4px;padding:0 .4rem;font-size:.8rem}";
+iframe{width:100%;height:28rem;border:1px solid var(--line);border-radius:10px;background:#fff}.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;background:var(--card);border:1px solid var(--line);font-size:.9rem}
+th,td{text-align:left;vertical-align:top;padding:.35rem .7rem;border-bottom:1px solid var(--line);overflow-wrap:anywhere}th{color:var(--soft);font-weight:600;white-space:nowrap}.tag{background:var(--chip);border-radius:4px;padding:0 .4rem;font-size:.8rem}";
 
 /// Answers a page request.
 pub(crate) fn handle(state: &TenantState, call: &Call) -> Reply {
@@ -32,6 +35,7 @@ pub(crate) fn handle(state: &TenantState, call: &Call) -> Reply {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let found = match parts.as_slice() {
         [] => Some(home(state)),
+        ["admin"] => Some(admin::page(state)),
         ["outside"] => Some(outside(state)),
         ["outside", number] => left(state, number).map(|mail| {
             let crumb = ("/outside".to_owned(), "Outside world".to_owned());
@@ -69,7 +73,8 @@ fn layout(state: &TenantState, title: &str, main: &str) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width,initial-scale=1\"><title>{}</title><style>{STYLE}</style></head><body><header>\
-         <a href=\"/\">Mailboxes</a> <a href=\"/outside\">Outside world</a><span>simulated tenant {}</span></header>\
+         <a href=\"/\">Mailboxes</a> <a href=\"/outside\">Outside world</a> \
+         <a href=\"/admin\">Administration</a><span>simulated tenant {}</span></header>\
          <main>{main}</main></body></html>",
         escape(title),
         escape(&state.domain()),

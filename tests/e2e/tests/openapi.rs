@@ -1,0 +1,326 @@
+//! Holds every request of the plugins, and every answer of the tenant to them, against the OpenAPI
+//! description of Graph mail.
+//!
+//! The description lies beside the repository, in `shared/graph/openapi-mail.json`; where it is missing, the workflows run all the same, and what they requested is only counted.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use docket_e2e::{Host, Lab, Silent};
+use docket_model::{RunId, RunResult};
+use docket_tenant::{Origin, Recorded};
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+/// Every action that the example workflows leave out, and every option that changes a request.
+const FURTHER: &str = r#"
+workflow: further
+description: Every action that the examples leave out, and every option that changes a request.
+on:
+  manual:
+inputs:
+  large:
+    type: document
+    required: true
+  small:
+    type: document
+    required: true
+connections:
+  exchange: contoso
+  graph-import: contoso
+steps:
+  - id: plain
+    uses: exchange/send
+    with:
+      from: contracts@contoso.example
+      to: anna@contoso.example
+      subject: A plain one
+      text: Hello.
+      importance: high
+      headers:
+        x-docket-test: "1"
+  - id: all
+    uses: exchange/send
+    with:
+      from: contracts@contoso.example
+      to: [anna@contoso.example, "ben@fabrikam.example"]
+      cc: [ben@contoso.example]
+      bcc: [svc-docket@contoso.example]
+      reply-to: [invoices@contoso.example]
+      subject: With a small and a large file
+      html: "<p>Hello.</p>"
+      attachments:
+        - ${{ inputs.large }}
+        - ${{ inputs.small }}
+  - id: draft
+    uses: exchange/draft
+    with:
+      from: contracts@contoso.example
+      to: anna@contoso.example
+      subject: A draft
+      text: Hello.
+      attachments:
+        - ${{ inputs.small }}
+  - id: import
+    uses: graph-import/messages
+    with:
+      mailbox: invoices@contoso.example
+      folder: Processed
+      since: "2020-01-01"
+      inline: true
+      page-size: 2
+  - id: file
+    uses: exchange/move
+    for-each: ${{ steps.import.output.messages }}
+    with:
+      message:
+        id: ${{ item.id }}
+        mailbox: ${{ item.mailbox }}
+      folder: inbox/Done/2026
+      create: true
+"#;
+
+/// Errors of the description itself (FACTS, section 0 and 6): properties that it has no words for.
+const UNKNOWN_QUERY: [&str; 3] = ["$skiptoken", "$deltatoken", "changeType"];
+
+async fn run(host: &Host, id: &str, workflow: &str, inputs: Map<String, Value>) {
+    let run: RunId = id.parse().unwrap();
+    let plan = if workflow.ends_with(".yaml") {
+        host.plan(workflow)
+    } else {
+        host.plan_of("further.yaml", workflow)
+    };
+    host.start(&run, &plan, inputs).await.unwrap();
+    let result = host
+        .engine
+        .drive(&run, Arc::new(Silent), CancellationToken::new())
+        .await
+        .unwrap();
+    assert!(
+        matches!(result, RunResult::Succeeded { .. }),
+        "{id}: {result:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_and_answer_fits_the_description() {
+    let lab = Lab::start().await;
+    let host = lab.open().await;
+    lab.tenant.state().clear_requests();
+    let signed = host.confirmation(4 << 20);
+    run(&host, "r-1", "signed-contract-confirmation.yaml", signed).await;
+    let put = |name: &str, size: usize| {
+        host.documents
+            .put(name, "application/pdf", &vec![b'%'; size])
+            .unwrap()
+    };
+    let inputs = json!({"large": put("large.pdf", 7 << 20), "small": put("small.pdf", 1000)});
+    let Value::Object(inputs) = inputs else {
+        panic!("an object");
+    };
+    // In this order: the one files the invoices that the other takes up again.
+    run(&host, "r-2", "import-invoices.yaml", Map::new()).await;
+    run(&host, "r-3", FURTHER, inputs).await;
+
+    let requests = lab.tenant.state().requests();
+    let graph: Vec<&Recorded> = requests
+        .iter()
+        .filter(|one| one.origin == Origin::Graph)
+        .collect();
+    assert!(graph.len() > 20, "{} requests were recorded", graph.len());
+    let Some(description) = Description::read() else {
+        eprintln!(
+            "without a description: {} requests were only counted",
+            graph.len()
+        );
+        return;
+    };
+    description.checks();
+    let mut problems = Vec::new();
+    let mut operations = BTreeSet::new();
+    for one in graph {
+        match description.check(one) {
+            Ok(operation) => _ = operations.insert(operation),
+            Err(found) => problems.extend(found),
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(operations.len() >= 8, "{operations:#?}");
+    let uploads = requests
+        .iter()
+        .filter(|one| one.origin == Origin::Outlook)
+        .count();
+    assert!(uploads > 2, "large files went to the upload origin");
+}
+
+/// The description with OpenAPI's words in those of JSON Schema.
+struct Description(Value);
+
+impl Description {
+    fn read() -> Option<Self> {
+        let text = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
+            .map(|folder| folder.join("shared/graph/openapi-mail.json"))
+            .find_map(|path| std::fs::read_to_string(path).ok())?;
+        let mut value = serde_json::from_str(&text).unwrap();
+        plain(&mut value);
+        Some(Self(value))
+    }
+
+    /// The check itself can fail.
+    fn checks(&self) {
+        let wrong = self.fits(
+            &json!({"$ref": "#/components/schemas/microsoft.graph.message"}),
+            &json!({"subject": 7}),
+        );
+        assert!(!wrong.is_empty(), "a number is no subject");
+    }
+
+    /// The operation of a recorded request, or what is wrong with request and answer.
+    fn check(&self, one: &Recorded) -> Result<String, Vec<String>> {
+        let name = format!("{} {}", one.method, one.path);
+        let (template, path) = self
+            .path(&one.path)
+            .ok_or_else(|| vec![format!("{name}: no such path")])?;
+        let method = one.method.to_ascii_lowercase();
+        let operation = &path[&method];
+        if operation.is_null() {
+            return Err(vec![format!("{name}: no such method at {template}")]);
+        }
+        let mut problems = self.check_query(path, operation, &one.query);
+        if let Some(body) = &one.body {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+            problems.extend(self.fits(schema, body));
+        } else if one.body_size == 0 && operation["requestBody"]["required"] == true {
+            problems.push("the body is missing".to_owned());
+        }
+        problems.extend(self.check_answer(operation, one));
+        if problems.is_empty() {
+            return Ok(format!("{} {template}", one.method));
+        }
+        Err(problems
+            .into_iter()
+            .map(|problem| format!("{name} ({:?}): {problem}", one.status))
+            .collect())
+    }
+
+    fn check_answer(&self, operation: &Value, one: &Recorded) -> Vec<String> {
+        let Some(status) = one.status else {
+            return Vec::new();
+        };
+        let responses = &operation["responses"];
+        let exact = &responses[status.to_string()];
+        let family = &responses[format!("{}XX", status / 100)];
+        let response = self.resolve(if exact.is_null() { family } else { exact });
+        if response.is_null() {
+            return vec![format!("no answer of status {status} is described")];
+        }
+        match &one.answer {
+            Some(answer) => {
+                let schema = &response["content"]["application/json"]["schema"];
+                self.fits(schema, answer)
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// The path's template and its description. Fixed steps go before named ones.
+    fn path(&self, path: &str) -> Option<(String, &Value)> {
+        let path = path.strip_prefix("/v1.0")?;
+        let steps: Vec<String> = path
+            .split('/')
+            .map(|step| percent_decode_str(step).decode_utf8_lossy().into_owned())
+            .collect();
+        let paths = self.0["paths"].as_object()?;
+        let mut found: Vec<(usize, &String, &Value)> = paths
+            .iter()
+            .filter_map(|(template, value)| {
+                let fixed = matching(template, &steps)?;
+                Some((fixed, template, value))
+            })
+            .collect();
+        found.sort_by_key(|(fixed, ..)| *fixed);
+        found
+            .pop()
+            .map(|(_, template, value)| (template.clone(), value))
+    }
+
+    fn check_query(&self, path: &Value, operation: &Value, query: &str) -> Vec<String> {
+        let lists = [&path["parameters"], &operation["parameters"]];
+        let known: BTreeSet<String> = lists
+            .iter()
+            .filter_map(|list| list.as_array())
+            .flatten()
+            .map(|parameter| self.resolve(parameter))
+            .filter(|parameter| parameter["in"] == "query")
+            .filter_map(|parameter| parameter["name"].as_str().map(str::to_owned))
+            .collect();
+        url::form_urlencoded::parse(query.as_bytes())
+            .filter(|(name, _)| !known.contains(&**name) && !UNKNOWN_QUERY.contains(&&**name))
+            .map(|(name, _)| format!("no query option {name} is described"))
+            .collect()
+    }
+
+    fn resolve<'v>(&'v self, value: &'v Value) -> &'v Value {
+        value["$ref"]
+            .as_str()
+            .and_then(|reference| self.0.pointer(reference.strip_prefix('#')?))
+            .unwrap_or(value)
+    }
+
+    /// What of `value` does not fit; no schema is no demand.
+    fn fits(&self, schema: &Value, value: &Value) -> Vec<String> {
+        if schema.is_null() {
+            return Vec::new();
+        }
+        let whole = json!({"allOf": [schema], "components": self.0["components"]});
+        let schema = jsonschema::options().build(&whole).unwrap();
+        schema
+            .iter_errors(value)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect()
+    }
+}
+
+/// How many steps of a template are fixed, if the path is one of its kind.
+fn matching(template: &str, steps: &[String]) -> Option<usize> {
+    let parts: Vec<&str> = template.split('/').collect();
+    if parts.len() != steps.len() {
+        return None;
+    }
+    let mut fixed = 0;
+    for (part, step) in parts.iter().zip(steps) {
+        if part.starts_with('{') {
+            continue;
+        }
+        // Functions are called with or without their parentheses.
+        if !part
+            .trim_end_matches("()")
+            .eq_ignore_ascii_case(step.trim_end_matches("()"))
+        {
+            return None;
+        }
+        fixed += 1;
+    }
+    Some(fixed)
+}
+
+fn plain(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.values_mut().for_each(plain);
+            if map.remove("nullable") == Some(json!(true)) {
+                let inner = Value::Object(std::mem::take(map));
+                map.insert("anyOf".into(), json!([{"type": "null"}, inner]));
+            }
+            // A word of OpenAPI's that JSON Schema does not know.
+            map.remove("discriminator");
+        }
+        Value::Array(list) => list.iter_mut().for_each(plain),
+        _ => {}
+    }
+}
