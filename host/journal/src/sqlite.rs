@@ -180,7 +180,7 @@ impl EventStore for SqliteStore {
         durability: Durability,
     ) -> Result<(), StoreError> {
         let append = stored(run, first, events, durability)?;
-        self.writer.write(Work::Append(append)).await
+        self.writer.write(Work::Append(Box::new(append))).await
     }
 
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, StoreError> {

@@ -24,7 +24,7 @@ const BATCH: usize = 1024;
 
 /// Something to write.
 pub(crate) enum Work {
-    Append(Append),
+    Append(Box<Append>),
     /// A change of other tables, taken once. What it gives it keeps for itself until the commit.
     Change(Durability, Option<Change>),
     /// Gives the room of what was removed back to the disk.

@@ -176,10 +176,8 @@ async fn a_replay_sends_nothing_and_finds_what_differs() {
         ]);
         let run = bench.start("r-1", &plan, json!({"list": [1, 2]})).await;
         bench.advance(&run).await;
-        let (requests, events) = (
-            world.state().requests,
-            bench.store.events(&run).await.unwrap().len(),
-        );
+        let requests = world.state().requests;
+        let events = bench.store.events(&run).await.unwrap().len();
         let none = Default::default();
         let same = bench
             .engine
