@@ -3,6 +3,7 @@
 
 mod bench;
 mod guests;
+mod hostile;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,12 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
+    /// Builds everything, and runs hostile plugins against the host: each must be denied.
+    Hostile {
+        /// Ends with one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Builds everything for speed, and measures it.
     Bench {
         /// Ends with one line of JSON.
@@ -64,6 +71,7 @@ fn main() -> Result<ExitCode> {
         Task::Guests => Ok(ExitCode::SUCCESS),
         Task::Demo { json, keep } => demo(&root, &components, began, json, keep),
         Task::Test { arguments } => test(&root, arguments),
+        Task::Hostile { json } => hostile::run_suite(&root, json),
         Task::Bench { json, filter } => bench::run(&root, json, filter.as_deref()),
     }
 }

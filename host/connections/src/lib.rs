@@ -10,6 +10,7 @@
 
 mod binding;
 mod dial;
+mod echo;
 mod gate;
 mod oauth;
 mod pace;
@@ -24,7 +25,7 @@ pub use gate::{Body, GateError, Request, Response};
 pub use oauth::{
     AuthError, AuthErrorClass, Callback, FinishError, LoopbackRedirect, SignIn, SignedIn,
 };
-pub use policy::InvalidGrant;
+pub use policy::{InvalidGrant, check_rule};
 pub use registry::{
     BindingError, ConnectionError, ConnectionStatus, Connections, OpenError, SignInStatus,
     SpecProblem, UnknownConnection,

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 
 use super::sign_in::with_always;
 use super::{Account, Answer, AuthError, AuthErrorClass};
+use crate::echo::Echo;
 
 /// How long before its end a token is no longer used: it must outlast the longest request.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
@@ -25,6 +26,7 @@ const REFUSED: SignedDuration = SignedDuration::from_secs(30);
 pub(crate) struct AccessToken {
     value: SecretString,
     usable_until: Timestamp,
+    echo: Arc<Echo>,
 }
 
 type Flight = Shared<BoxFuture<'static, Result<Arc<AccessToken>, AuthError>>>;
@@ -53,7 +55,13 @@ impl AccessToken {
         Self {
             value: SecretString::from(answer.access_token().secret().as_str()),
             usable_until: asked_at.checked_add(life).unwrap_or(asked_at),
+            echo: Arc::new(Echo::of(answer.access_token().secret())),
         }
+    }
+
+    /// What tells it in an answer.
+    pub(crate) fn echo(&self) -> Arc<Echo> {
+        Arc::clone(&self.echo)
     }
 
     pub(crate) fn value(&self) -> &SecretString {
@@ -98,6 +106,11 @@ impl Account {
             Some(token) if self.clock.now() < token.usable_until => Ok(token),
             _ => self.renew(None).await,
         }
+    }
+
+    /// The token that is in memory, good or not.
+    pub(crate) fn held_token(&self) -> Option<Arc<AccessToken>> {
+        self.tokens.current()
     }
 
     /// Another token than `stale`, which the provider refused.
