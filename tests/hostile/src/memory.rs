@@ -1,8 +1,8 @@
 //! The linear memories of all guests of this process, as the kernel has them.
 //!
 //! The pool of instances reserves four GiB of addresses for each memory, nearly all of them
-//! inaccessible; nothing else of the process looks like that. What is accessible between such
-//! reservations is linear memory. It is read while its guest stands still in a call to the host.
+//! inaccessible; nothing else of the process looks like that. What is accessible right before such a
+//! reservation is linear memory. It is read while its guest stands still in a call to the host.
 
 use std::fs::{self, File};
 use std::io;
@@ -29,25 +29,11 @@ pub(crate) fn each_piece(mut look: impl FnMut(&[u8])) -> io::Result<u64> {
         .lines()
         .filter_map(range)
         .collect();
-    let is_reserved = |range: &Range| !range.is_open && range.end - range.start >= RESERVATION;
-    let (Some(first), Some(last)) = (
-        ranges.iter().position(is_reserved),
-        ranges.iter().rposition(is_reserved),
-    ) else {
-        return Err(io::Error::other("there is no pool of memories"));
-    };
     let memory = File::open("/proc/self/mem")?;
     let mut buffer = vec![0; PIECE];
     let mut read = 0;
-    // Between two reservations: what lies beside the pool is the host's own memory.
-    for at in first..last {
+    for at in (0..ranges.len()).filter(|at| is_linear_memory(&ranges, *at)) {
         let range = &ranges[at];
-        let is_framed = range.is_open
-            && ranges[..at].iter().rev().take(2).any(is_reserved)
-            && ranges[at + 1..].iter().take(2).any(is_reserved);
-        if !is_framed {
-            continue;
-        }
         let mut from = range.start;
         while from < range.end {
             let length = usize::try_from(range.end - from)
@@ -66,6 +52,21 @@ pub(crate) fn each_piece(mut look: impl FnMut(&[u8])) -> io::Result<u64> {
         }
     }
     Ok(read)
+}
+
+/// Whether a range is accessible and ends, perhaps with others, in a reservation.
+fn is_linear_memory(ranges: &[Range], at: usize) -> bool {
+    let mut end = ranges[at].end;
+    for next in &ranges[at..] {
+        if next.end != end && next.start != end {
+            return false;
+        }
+        if !next.is_open {
+            return next.end - next.start >= RESERVATION && ranges[at].is_open;
+        }
+        end = next.end;
+    }
+    false
 }
 
 /// A line of proc_pid_maps(5): `start-end rwxp offset device inode path`.
