@@ -101,7 +101,12 @@ impl Expect {
 
 /// The failure in words, if it is the one that must be, and says what to do.
 fn named(failure: &Failure, is_it: bool) -> Result<String, String> {
-    if is_it && failure.remedy.is_some() {
+    // A guest's own failure says what its author thought of.
+    let is_hosts = matches!(
+        failure.class,
+        FailureClass::Crashed | FailureClass::LimitExceeded
+    );
+    if is_it && (failure.remedy.is_some() || !is_hosts) {
         return Ok(format!("{}: {}", failure.code, failure.message));
     }
     Err(format!("it failed with {failure:?}"))

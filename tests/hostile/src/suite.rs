@@ -152,8 +152,10 @@ async fn attacked(world: &World, run: &str, attack: Attack, expect: &Expect) -> 
         }
     };
     let denied = expect.judge(&ran.result, &ran.heard.log);
-    let is_done = matches!(ran.result, StepResult::Done(_));
-    if is_done && ran.heard.searched == 0 {
+    // Where the log is full, nobody hears that the guest is ready to be looked at.
+    let must_be_searched =
+        matches!(ran.result, StepResult::Done(_)) && !matches!(expect, Expect::Logs(_));
+    if must_be_searched && ran.heard.searched == 0 {
         return Ok((
             Err("its memory was not searched".to_owned()),
             ran.heard.leaks,

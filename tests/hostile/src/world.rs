@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -76,6 +76,8 @@ pub(crate) struct World {
     engine: Engine,
     store: Arc<dyn EventStore>,
     probe: CatalogPlugin,
+    /// The search for the secrets so far.
+    known: Mutex<Option<Arc<Secrets>>>,
     folder: TempDir,
 }
 
@@ -97,7 +99,7 @@ fn limits() -> Limits {
         document_bytes: 4 << 20,
         answer_bytes: 5 << 20,
         handles: 64,
-        request_timeout: Duration::from_secs(3),
+        request_timeout: Duration::from_secs(8),
         component_bytes: 4 << 20,
         ..Limits::default()
     }
@@ -153,6 +155,7 @@ impl World {
             engine,
             store,
             probe,
+            known: Mutex::default(),
             folder,
         };
         world.check_search().await?;
@@ -161,9 +164,13 @@ impl World {
 
     /// Every secret so far.
     pub(crate) fn secrets(&self) -> Result<Arc<Secrets>> {
-        let mut secrets = self.tenant.state().secrets();
-        secrets.push(UPLOAD_SECRET.to_owned());
-        Ok(Arc::new(Secrets::new(&secrets)?))
+        let mut all = self.tenant.state().secrets();
+        all.push(UPLOAD_SECRET.to_owned());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some(known) if known.count() == all.len() => Ok(Arc::clone(known)),
+            _ => Ok(Arc::clone(known.insert(Arc::new(Secrets::new(&all)?)))),
+        }
     }
 
     /// Adds a component.

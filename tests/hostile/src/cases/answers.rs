@@ -179,9 +179,15 @@ fn malformed() -> Vec<Case> {
             Expect::Refused(&["too-large: "]),
         ),
         ask(
-            "slow-answer",
-            "is answered a byte at a time",
-            plain(&["{audience}/slow", "{audience}/slow-body"]),
+            "slow-head",
+            "is answered a byte of a header at a time",
+            plain(&["{audience}/slow"]),
+            Expect::Refused(&["no whole answer within"]),
+        ),
+        ask(
+            "slow-body",
+            "is answered a byte of a body at a time",
+            plain(&["{audience}/slow-body"]),
             Expect::Refused(&["no whole answer within"]),
         ),
         ask(

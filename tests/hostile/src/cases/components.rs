@@ -142,12 +142,7 @@ fn components() -> Result<Vec<Case>> {
             pages(60_000)?,
             "are allowed",
         ),
-        refused(
-            "nested",
-            "nests 2,000 components",
-            nested(2000),
-            "",
-        ),
+        refused("nested", "nests 2,000 components", nested(2000), ""),
         refused(
             "start-spins",
             "computes for ever before it is asked anything",

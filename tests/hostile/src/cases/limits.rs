@@ -127,7 +127,7 @@ pub(super) fn cases() -> Result<Vec<Case>> {
             "document-flood",
             "writes 6 MiB where 4 MiB are allowed",
             ("flood", json!({"count": 100})),
-            fails(Permanent, "", ""),
+            fails(Permanent, "DocumentTooLarge", "4194304 bytes"),
         ),
         act(
             "effects",
