@@ -20,7 +20,7 @@ pub(crate) struct Guest {
     pub(crate) output: String,
     /// Method, URL and reason.
     pub(crate) requests: Vec<(String, String, String)>,
-    /// The instructions of `run`; `$call` points at the call, and a pointer at the result is to be
+    /// The instructions of `run`, before which it asks to be looked at; `$call` points at the call, and a pointer at the result is to be
     /// left. Offsets in the call: store 24, client 28, token 36, reporter 100.
     pub(crate) run: String,
     /// The instructions of `cabi_realloc`, with `$old $old-size $align $size`.
@@ -62,9 +62,7 @@ impl Guest {
 
     /// Its component.
     pub(crate) fn component(&self) -> Result<Vec<u8>> {
-        let mut text = self.text();
-        // What is imported must be used, or the component would not import it.
-        text.push('\n');
+        let text = self.text();
         let mut module = wat::parse_str(&text).with_context(|| text.clone())?;
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/processor.wit");
         let mut resolve = Resolve::default();
@@ -81,6 +79,7 @@ impl Guest {
         let mut memory = Memory::default();
         let manifest = self.describe(&mut memory);
         let json = memory.text("{}");
+        let (look, _) = memory.text("look");
         let mut result = vec![0; 8];
         result.extend(json.0.to_le_bytes());
         result.extend(json.1.to_le_bytes());
@@ -130,6 +129,8 @@ impl Guest {
                 (i32.const {manifest}))
             (func (export "docket:processor/actions@0.1.0#run") (param $call i32) (result i32)
                 (local $n i32)
+                (call $log (i32.load offset=100 (local.get $call))
+                    (i32.const 1) (i32.const {look}) (i32.const 4))
                 {run})
             {extra})"#,
             escaped(&result),

@@ -12,7 +12,8 @@ use std::os::unix::fs::FileExt as _;
 const RESERVATION: u64 = 1 << 30;
 /// How much is read at once, and how much of it again with the next piece.
 const PIECE: usize = 4 << 20;
-const OVERLAP: usize = 4 << 10;
+const OVERLAP: usize = PAGE;
+const PAGE: usize = 4 << 10;
 
 struct Range {
     start: u64,
@@ -43,7 +44,7 @@ pub(crate) fn each_piece(mut look: impl FnMut(&[u8])) -> io::Result<u64> {
             let Ok(count) = memory.read_at(&mut buffer[..length], from) else {
                 break;
             };
-            look(&buffer[..count]);
+            each_run(&buffer[..count], &mut look);
             read += count as u64;
             if count < length || from + length as u64 >= range.end {
                 break;
@@ -52,6 +53,25 @@ pub(crate) fn each_piece(mut look: impl FnMut(&[u8])) -> io::Result<u64> {
         }
     }
     Ok(read)
+}
+
+/// Hands over what lies between pages of zeros: most of a memory was never used.
+fn each_run(bytes: &[u8], look: &mut impl FnMut(&[u8])) {
+    const ZEROS: [u8; PAGE] = [0; PAGE];
+    let mut run = 0..0;
+    for (n, page) in bytes.chunks(PAGE).enumerate() {
+        if *page == ZEROS[..page.len()] {
+            if !run.is_empty() {
+                look(&bytes[run]);
+            }
+            run = (n + 1) * PAGE..(n + 1) * PAGE;
+        } else {
+            run.end = n * PAGE + page.len();
+        }
+    }
+    if !run.is_empty() {
+        look(&bytes[run]);
+    }
 }
 
 /// Whether a range is accessible and ends, perhaps with others, in a reservation.

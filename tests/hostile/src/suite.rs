@@ -81,12 +81,14 @@ impl Report {
 /// Where the host, the tenant or the search itself does not work.
 pub async fn run(cases: Vec<Case>) -> Result<Report> {
     let world = World::start().await?;
-    let verdicts: Vec<Result<Verdict>> = stream::iter(cases.into_iter().enumerate())
-        .map(|(n, case)| beside_a_neighbour(&world, n, case))
-        .buffered(SIDE_BY_SIDE)
+    let verdicts: Vec<Result<(usize, Verdict)>> = stream::iter(cases.into_iter().enumerate())
+        .map(async |(n, case)| Ok((n, beside_a_neighbour(&world, n, case).await?)))
+        .buffer_unordered(SIDE_BY_SIDE)
         .collect()
         .await;
-    let verdicts = verdicts.into_iter().collect::<Result<Vec<_>>>()?;
+    let mut verdicts = verdicts.into_iter().collect::<Result<Vec<_>>>()?;
+    verdicts.sort_by_key(|(n, _)| *n);
+    let verdicts = verdicts.into_iter().map(|(_, verdict)| verdict).collect();
     let (files, mut leaks) = world.written()?;
     leaks.extend(world.left()?);
     Ok(Report {

@@ -6,7 +6,7 @@ use super::{act, ask, ask_tenant, plain, signed};
 use crate::case::{Case, Expect};
 
 const GRAPH: &str = "{graph}/v1.0";
-const ANNA: &str = "anna.berger@contoso.example";
+const ANNA: &str = "anna@contoso.example";
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = urls();
@@ -354,12 +354,12 @@ fn mailboxes() -> Vec<Case> {
         format!("users('{ANNA}')/messages"),
         format!("users(userPrincipalName='{ANNA}')/messages"),
         format!("users/{}/messages", ANNA.replace('@', "%40")),
-        "users/%61nna.berger@contoso.example/messages".to_owned(),
+        "users/%61nna@contoso.example/messages".to_owned(),
         format!("users/{ANNA}%20/messages"),
         format!("users/contracts@contoso.example/../{ANNA}/messages"),
         format!("USERS/{ANNA}/mailFolders/inbox/messages"),
         "users/00000000-0000-0000-0000-000000000001/messages".to_owned(),
-        "users/contracts@contoso.example,anna.berger@contoso.example/messages".to_owned(),
+        "users/contracts@contoso.example,anna@contoso.example/messages".to_owned(),
         "users/contracts@contoso.example.evil.test/messages".to_owned(),
         "me/messages".to_owned(),
         "ME/messages".to_owned(),
