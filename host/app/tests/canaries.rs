@@ -383,7 +383,7 @@ async fn the_program_writes_no_secret() {
 
 /// The process is killed while a request is under way: what lies in the journal's log then counts too.
 async fn killed_in_the_middle(desk: &mut Desk) {
-    desk.fault("POST", "*/send", FaultAction::Latency { millis: 60_000 });
+    desk.fault("POST", "*/send", FaultAction::Latency { millis: 5_000 });
     let arguments = desk.confirmation("killed");
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut child = desk
