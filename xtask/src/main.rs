@@ -4,6 +4,7 @@
 
 mod bench;
 mod guests;
+mod hostile;
 mod referees;
 
 use std::ffi::OsString;
@@ -47,6 +48,12 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
+    /// Builds everything, and runs hostile plugins against the host: each must be denied.
+    Hostile {
+        /// Ends with one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Builds everything for speed, and measures it.
     Bench {
         /// Ends with one line of JSON.
@@ -80,6 +87,10 @@ fn main() -> Result<ExitCode> {
         Task::Bench { json, filter } => {
             components()?;
             bench::run(&root, json, filter.as_deref())
+        }
+        Task::Hostile { json } => {
+            components()?;
+            hostile::run_suite(&root, json)
         }
         Task::Referees { suite, filter } => referees::run(&root, suite, filter.as_deref()),
     }

@@ -13,6 +13,7 @@ mod check;
 mod connection;
 mod credentials;
 mod dial;
+mod echo;
 mod forecast;
 mod gate;
 mod keep_alive;
@@ -39,7 +40,7 @@ pub use oauth::{
     AuthError, AuthErrorClass, Callback, Credential, CredentialKind, CredentialStatus,
     DeviceSignIn, FinishError, InvalidCredential, LoopbackRedirect, SignIn, SignedIn,
 };
-pub use policy::InvalidGrant;
+pub use policy::{InvalidGrant, check_rule};
 pub use registration::{AppRegistration, Permission, PermissionKind};
 pub use registry::{Authorized, BindingError, ConnectionError, Connections, UnknownConnection};
 pub use rights::{Acting, rights_script};

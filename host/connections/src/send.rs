@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, LOCATION, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use secrecy::ExposeSecret;
 use tokio::sync::OwnedSemaphorePermit;
@@ -24,6 +24,7 @@ use url::Url;
 
 use crate::binding::{Binding, Bound, Inner};
 use crate::dial;
+use crate::echo::{Echo, Guarded, Repeated};
 use crate::gate::{Body, GateError, Request, Response};
 use crate::mailboxes::LinkWatch;
 use crate::oauth::{AccessToken, AuthError, AuthErrorClass};
@@ -140,9 +141,14 @@ impl<'b> Exchange<'b> {
             _ => None,
         };
         let (mut redirects, mut renewed) = (0, false);
+        let mut echo = Arc::default();
         loop {
             let (response, fault) = self.hop(token.as_ref()).await?;
             let status = response.status();
+            if let Some(known) = token.clone().or_else(|| account?.held_token()) {
+                echo = known.echo();
+            }
+            self.check_head(&response, &echo)?;
             lane.note(
                 status.as_u16(),
                 response.headers(),
@@ -176,7 +182,7 @@ impl<'b> Exchange<'b> {
                 }
                 None => {
                     tracing::debug!(method = %self.method, host, status = status.as_u16(), "answered");
-                    return Ok(self.answer(response, turn, fault));
+                    return Ok(self.answer(response, turn, fault, echo));
                 }
             }
         }
@@ -281,12 +287,33 @@ impl<'b> Exchange<'b> {
         )
     }
 
+    /// Refuses an answer whose headers repeat the token, also one that would be redirected with it,
+    /// and one in a coding, inside which nobody can look for it and which was not asked for.
+    fn check_head(&self, response: &reqwest::Response, echo: &Echo) -> Result<(), GateError> {
+        let host = origin(&self.allowed.url);
+        let headers = response.headers();
+        if headers.values().any(|value| echo.is_in(value.as_bytes())) {
+            return Err(repeated(&host));
+        }
+        let coding = headers
+            .get_all(CONTENT_ENCODING)
+            .iter()
+            .find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+        match coding {
+            Some(_) => Err(GateError::Interrupted(format!(
+                "{host}: the answer has a Content-Encoding, which was not asked for and is not read"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The answer as the plugin's side sees it.
     fn answer(
         &self,
         response: reqwest::Response,
         turn: OwnedSemaphorePermit,
         fault: Fault,
+        echo: Arc<Echo>,
     ) -> Response {
         let host = origin(&self.allowed.url);
         let place = self.binding.place();
@@ -294,13 +321,16 @@ impl<'b> Exchange<'b> {
         let headers = headers::visible(response.headers());
         let watch = self.watch(&response);
         // The turn lives as long as the stream has something to come.
-        let state = Some((response, turn, 0_u64, watch));
+        let state = Some((response, turn, 0_u64, watch, Guarded::new(echo)));
         let body = stream::unfold(state, move |state| {
             let (host, place, fault) = (host.clone(), place.clone(), fault.clone());
             async move {
-                let (mut response, turn, received, mut watch) = state?;
+                let (mut response, turn, received, mut watch, mut guard) = state?;
                 match response.chunk().await {
-                    Ok(None) => None,
+                    Ok(None) => {
+                        let rest = guard.rest();
+                        (!rest.is_empty()).then_some((Ok(rest), None))
+                    }
                     Ok(Some(chunk)) => {
                         let received = received + chunk.len() as u64;
                         if received > MAX_RESPONSE {
@@ -312,7 +342,12 @@ impl<'b> Exchange<'b> {
                         if let Some(watch) = &mut watch {
                             watch.feed(&chunk).await;
                         }
-                        Some((Ok(chunk), Some((response, turn, received, watch))))
+                        match guard.pass(chunk) {
+                            Ok(chunk) => {
+                                Some((Ok(chunk), Some((response, turn, received, watch, guard))))
+                            }
+                            Err(Repeated) => Some((Err(repeated(&host)), None)),
+                        }
                     }
                     Err(error) => {
                         let error = match (fault.get(), dial::failed(error, &host, &place)) {
@@ -379,6 +414,13 @@ fn no_token(error: AuthError) -> GateError {
         AuthErrorClass::Transient => GateError::Unreachable(error.message),
         AuthErrorClass::Host => GateError::Fault(error.to_string()),
     }
+}
+
+/// The request took effect, and its answer is not for plugins.
+fn repeated(host: &str) -> GateError {
+    GateError::Interrupted(format!(
+        "{host}: the answer repeats the account's token, and is kept from the plugin"
+    ))
 }
 
 fn misdirected(bound: &Bound, url: &Url) -> GateError {

@@ -44,6 +44,8 @@ pub(crate) struct Work {
     pub(crate) writers: usize,
     /// The document bytes that may still be written and received.
     pub(crate) document_bytes_left: u64,
+    /// The bytes of answers that may still arrive.
+    pub(crate) answer_bytes_left: u64,
     /// Documents that were given, made or received, with their sizes: what an output may refer to.
     pub(crate) known: HashMap<Digest, u64>,
     /// URLs behind the opaque names of this attempt. Secret.
@@ -89,6 +91,7 @@ impl Attempt {
             effects: 0,
             writers: 0,
             document_bytes_left: limits.document_bytes,
+            answer_bytes_left: limits.answer_bytes,
             known: HashMap::new(),
             sealed: HashMap::new(),
             log_lines: 0,

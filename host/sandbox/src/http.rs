@@ -168,6 +168,10 @@ async fn response_of(
     request: usize,
 ) -> wasmtime::Result<Response> {
     let work = attempt.work()?;
+    work.answer_bytes_left = work
+        .answer_bytes_left
+        .checked_sub(size_of(&answer))
+        .ok_or_else(|| wasmtime::Error::new(Limit::Answers(work.limits.answer_bytes)))?;
     let idempotency_key = work.idempotency_key.clone();
     let place = Place {
         idempotency_key,
@@ -198,6 +202,19 @@ async fn response_of(
         status: answer.status,
         headers: answer.headers,
         body,
+    })
+}
+
+/// What an answer takes of the guest's memory and of the journal.
+fn size_of(answer: &Answer) -> u64 {
+    let body = match &answer.body {
+        AnswerBody::Text(text) => text.len() as u64,
+        AnswerBody::Inline(document) => document.size,
+        AnswerBody::Document(_) => 0,
+    };
+    let headers = answer.headers.iter();
+    headers.fold(body, |sum, (name, value)| {
+        sum.saturating_add((name.len() + value.len()) as u64)
     })
 }
 

@@ -27,6 +27,7 @@ mod limits;
 mod manifest;
 mod meter;
 mod plugin;
+mod reach;
 mod receive;
 mod reporting;
 mod request;

@@ -26,6 +26,9 @@ pub struct Limits {
     pub effects: u32,
     /// Bytes of documents that the attempt writes and receives, all together.
     pub document_bytes: u64,
+    /// Bytes of answers that reach the guest and the journal, headers included, all together;
+    /// documents do not count.
+    pub answer_bytes: u64,
     /// Handles that the guest holds at once: documents, writers.
     pub handles: usize,
     /// The longest wait for one request; a request can only shorten it.
@@ -47,6 +50,7 @@ impl Default for Limits {
             call_bytes: 16 << 20,
             effects: 10_000,
             document_bytes: 1 << 30,
+            answer_bytes: 256 << 20,
             handles: 10_000,
             request_timeout: Duration::from_secs(120),
             component_bytes: 64 << 20,

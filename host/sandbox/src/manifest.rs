@@ -8,10 +8,12 @@ use serde_json::Value;
 
 use crate::LoadError;
 use crate::bindings::actions as wit;
+use crate::reporting::is_deceptive;
 use crate::schema::Schema;
 
 const ACTIONS_AT_MOST: usize = 128;
 const REQUESTS_AT_MOST: usize = 256;
+const METHOD_AT_MOST: usize = 16;
 const NAME_AT_MOST: usize = 64;
 const TEXT_AT_MOST: usize = 2 << 10;
 const JSON_AT_MOST: usize = 256 << 10;
@@ -135,27 +137,19 @@ fn read_action(action: wit::Action) -> Result<(ActionSpec, Schemas), LoadError> 
 }
 
 fn read_request(place: &str, need: wit::HttpNeed) -> Result<HttpNeed, LoadError> {
-    let method = need.method.as_bytes();
-    if method.is_empty() || method.len() > 16 || !method.iter().all(u8::is_ascii_uppercase) {
-        return Err(refuse(
-            place,
-            format!("`{}` is no method in capitals", need.method),
-        ));
+    let rule = RequestRule {
+        method: need.method,
+        url: need.url,
+    };
+    if rule.method.len() > METHOD_AT_MOST || rule.url.len() > TEXT_AT_MOST {
+        return Err(refuse(place, "a method or URL is too long"));
     }
-    let is_url = need.url.starts_with("https://") || need.url.starts_with('{');
-    if !is_url || need.url.len() > TEXT_AT_MOST || need.url.contains(char::is_whitespace) {
-        let problem = format!(
-            "`{}` starts with neither `https://` nor an endpoint",
-            need.url
-        );
-        return Err(refuse(place, problem));
-    }
+    // What cannot be granted is found here, and not by the first run.
+    docket_connections::check_rule(&rule)
+        .map_err(|problem| refuse(place, format!("`{} {}`: {problem}", rule.method, rule.url)))?;
     check_text(place, &need.reason)?;
     Ok(HttpNeed {
-        rule: RequestRule {
-            method: need.method,
-            url: need.url,
-        },
+        rule,
         reason: need.reason,
     })
 }
@@ -199,7 +193,7 @@ fn check_text(place: &str, text: &str) -> Result<(), LoadError> {
     if text.trim().is_empty() {
         return Err(refuse(place, "the text is empty"));
     }
-    if text.len() > TEXT_AT_MOST || text.contains(char::is_control) {
+    if text.len() > TEXT_AT_MOST || text.contains(is_deceptive) {
         return Err(refuse(
             place,
             format!("the text is not one line of at most {TEXT_AT_MOST} bytes"),
@@ -289,6 +283,7 @@ mod tests {
         check(|m| m.version = "1.2".into(), "version");
         check(|m| m.summary = " ".into(), "summary");
         check(|m| m.summary = "two\nlines".into(), "summary");
+        check(|m| m.summary = "turned \u{202e}around".into(), "summary");
         check(|m| m.actions.clear(), "actions");
         check(
             |m| m.actions.push(manifest().actions.remove(0)),
@@ -311,6 +306,18 @@ mod tests {
             |m| m.actions[0].requests[0].url = "http://a".into(),
             "actions.sort.requests",
         );
+        for bad in [
+            "*",
+            "https://*/**",
+            "{graph}/**/a",
+            "{graph}/../a",
+            "https://u@a.test/",
+        ] {
+            check(
+                |m| m.actions[0].requests[0].url = bad.into(),
+                "actions.sort.requests",
+            );
+        }
         check(
             |m| m.actions[0].requests[0].reason = "".into(),
             "actions.sort.requests",

@@ -25,6 +25,8 @@ pub(crate) enum Limit {
     CallBytes(usize),
     /// Effects.
     Effects(u32),
+    /// Bytes of answers.
+    Answers(u64),
     /// Handles at once.
     Handles(usize),
     /// Documents in the making at once.
@@ -44,6 +46,7 @@ impl Limit {
             Self::HostCalls(_) => "host-calls",
             Self::CallBytes(_) => "call-bytes",
             Self::Effects(_) => "effects",
+            Self::Answers(_) => "answer-bytes",
             Self::Handles(_) => "handles",
             Self::Writers(_) => "writers",
             Self::Stack => "stack",
@@ -95,6 +98,9 @@ impl fmt::Display for Limit {
                 )
             }
             Self::Effects(limit) => write!(f, "the plugin made more than {limit} requests"),
+            Self::Answers(limit) => {
+                write!(f, "the plugin took in more than {limit} bytes of answers")
+            }
             Self::Handles(limit) => write!(f, "the plugin held more than {limit} handles at once"),
             Self::Writers(limit) => {
                 write!(f, "the plugin wrote more than {limit} documents at once")

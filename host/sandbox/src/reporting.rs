@@ -87,10 +87,11 @@ impl Work {
     }
 }
 
-/// A guest's text, cut at the limit, without control characters that could move a terminal's cursor.
+/// A guest's text, cut at the limit, without characters that could move a terminal's cursor or turn
+/// the order of what it shows.
 pub(crate) fn line(text: &str) -> String {
     let end = text.floor_char_boundary(LINE_AT_MOST);
-    let is_harmless = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    let is_harmless = |c: char| !is_deceptive(c) || c == '\n' || c == '\t';
     text[..end]
         .chars()
         .map(|c| {
@@ -103,6 +104,15 @@ pub(crate) fn line(text: &str) -> String {
         .collect()
 }
 
+/// Whether a character makes a text look like another one: control characters, the controls of
+/// bidirectional text, and what has no width or breaks lines (Unicode TR 36, TR 9).
+pub(crate) fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +120,7 @@ mod tests {
     #[test]
     fn lines_are_cut_between_characters_and_cannot_move_the_cursor() {
         assert_eq!(line("a\tb\n\u{1b}[2J"), "a\tb\n\u{fffd}[2J");
+        assert_eq!(line("a\u{202e}b\u{200b}"), "a\u{fffd}b\u{fffd}");
         let long = "ä".repeat(LINE_AT_MOST);
         assert_eq!(line(&long).len(), LINE_AT_MOST);
         assert_eq!(line(&format!("x{long}")).len(), LINE_AT_MOST - 1);

@@ -4,6 +4,8 @@ use docket_model::DOCUMENT_SCHEMA_URI;
 use jsonschema::{Draft, PatternOptions, Registry, Validator};
 use serde_json::{Value, json};
 
+use crate::reach;
+
 /// Violations that one message names.
 const NAMED_AT_MOST: usize = 5;
 
@@ -12,13 +14,14 @@ const NAMED_AT_MOST: usize = 5;
 pub(crate) struct Schema(Validator);
 
 impl Schema {
-    /// Compiles a schema of draft 2020-12. It may refer to itself and to `urn:docket:document`, and
-    /// to nothing else; its patterns are matched in linear time, so they have no look-around and no
-    /// back references.
+    /// Compiles a schema of draft 2020-12. It may refer to its own parts and to `urn:docket:document`,
+    /// and to nothing else; its patterns are matched in linear time, so they have no look-around and
+    /// no back references. What it takes to check a value is bounded (see [`crate::reach`]).
     ///
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn new(schema: &Value) -> Result<Self, String> {
+        reach::check(schema)?;
         let registry = Registry::new()
             .add(DOCUMENT_SCHEMA_URI, document())
             .and_then(jsonschema::RegistryBuilder::prepare)

@@ -138,10 +138,29 @@ pub(crate) struct Opaque {
 }
 
 impl Opaque {
+    /// Masks the URL, and what of it a server is likely to repeat: the target that it was asked for,
+    /// the query, and the values in it.
     pub(crate) fn mask(&self, text: &str) -> String {
-        text.replace(self.url.as_ref(), &self.name)
+        let mut text = text.replace(self.url.as_ref(), &self.name);
+        let after_scheme = self.url.find("://").map_or(0, |at| at + 3);
+        let target = self.url[after_scheme..]
+            .find('/')
+            .map_or("", |at| &self.url[after_scheme + at..]);
+        let query = target.split_once('?').map_or("", |(_, query)| query);
+        let values = query
+            .split('&')
+            .filter_map(|pair| Some(pair.split_once('=')?.1));
+        for part in [target, query].into_iter().chain(values) {
+            if part.len() >= LIKELY_SECRET {
+                text = text.replace(part, &self.name);
+            }
+        }
+        text
     }
 }
+
+/// The shortest part of a URL that may be a secret by itself, in bytes.
+const LIKELY_SECRET: usize = 16;
 
 fn mask(text: &str, secrets: &[(String, String)]) -> String {
     secrets
@@ -217,6 +236,32 @@ mod tests {
             r#"{"a":"sealed:7-0-0","b":"sealed:7-0-1"}"#,
             &["key/7-0-0=S=t?1/u//:sptth", "key/7-0-1=2S=t?1/u//:sptth"],
         );
+    }
+
+    #[test]
+    fn masks_what_servers_repeat_of_a_sealed_url() {
+        let opaque = Opaque {
+            url: "https://u.test/up('1')/x?authtoken=0123456789abcdef0&n=1".into(),
+            name: "sealed:7-0-0".to_owned(),
+        };
+        for (text, expected) in [
+            (
+                "at https://u.test/up('1')/x?authtoken=0123456789abcdef0&n=1.",
+                "at sealed:7-0-0.",
+            ),
+            (
+                "GET /up('1')/x?authtoken=0123456789abcdef0&n=1 failed",
+                "GET sealed:7-0-0 failed",
+            ),
+            ("authtoken=0123456789abcdef0&n=1", "sealed:7-0-0"),
+            (
+                "the token 0123456789abcdef0 has expired",
+                "the token sealed:7-0-0 has expired",
+            ),
+            ("n=1", "n=1"),
+        ] {
+            assert_eq!(opaque.mask(text), expected);
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod pages;
 mod person;
 mod recorder;
 mod rights;
+mod secrets;
 mod server;
 mod state;
 mod store;

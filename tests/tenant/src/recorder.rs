@@ -1,12 +1,13 @@
 //! Keeps what was asked and answered, for contract tests and for looking.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::secrets;
 use crate::wire::{Call, Origin, Reply};
 
 /// Bodies above this are not kept.
@@ -78,6 +79,7 @@ pub(crate) struct Recorder {
     capacity: usize,
     bytes: usize,
     next: u64,
+    secrets: BTreeSet<String>,
 }
 
 impl Recorder {
@@ -87,6 +89,7 @@ impl Recorder {
             capacity,
             bytes: 0,
             next: 1,
+            secrets: BTreeSet::new(),
         }
     }
 
@@ -97,6 +100,7 @@ impl Recorder {
         if self.capacity == 0 {
             return;
         }
+        self.secrets.extend(secrets::of(call, reply));
         let headers = HEADERS
             .iter()
             .filter_map(|name| {
@@ -165,7 +169,12 @@ impl Recorder {
         heads.map(|entry| entry.head.clone()).collect()
     }
 
-    /// Forgets everything; the numbers go on.
+    /// Every secret that went over the wire so far.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        self.secrets.iter().cloned().collect()
+    }
+
+    /// Forgets the requests; the numbers go on.
     pub(crate) fn clear(&mut self) {
         self.ring.clear();
         self.bytes = 0;

@@ -10,6 +10,7 @@ use oauth2::{RefreshToken, TokenResponse};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Account, Answer, AuthError, AuthErrorClass, Credential, Grant};
+use crate::echo::Echo;
 
 /// How long before its end a token is no longer used: it must outlast the longest request.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
@@ -24,6 +25,7 @@ const REFUSED: SignedDuration = SignedDuration::from_secs(30);
 pub(crate) struct AccessToken {
     value: SecretString,
     usable_until: Timestamp,
+    echo: Arc<Echo>,
 }
 
 type Flight = Shared<BoxFuture<'static, Result<Arc<AccessToken>, AuthError>>>;
@@ -54,7 +56,13 @@ impl AccessToken {
         Self {
             value: SecretString::from(answer.access_token().secret().as_str()),
             usable_until: asked_at.checked_add(life).unwrap_or(asked_at),
+            echo: Arc::new(Echo::of(answer.access_token().secret())),
         }
+    }
+
+    /// What tells it in an answer.
+    pub(crate) fn echo(&self) -> Arc<Echo> {
+        Arc::clone(&self.echo)
     }
 
     pub(crate) fn value(&self) -> &SecretString {
@@ -111,6 +119,11 @@ impl Account {
     /// Lets the next caller ask the service again, after a refusal whose reason may be gone.
     pub(crate) fn forget_refusal(&self) {
         self.tokens.forget_refusal();
+    }
+
+    /// The token that is in memory, good or not.
+    pub(crate) fn held_token(&self) -> Option<Arc<AccessToken>> {
+        self.tokens.current()
     }
 
     /// Another token than `stale`, which the provider refused.

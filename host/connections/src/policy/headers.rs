@@ -11,7 +11,9 @@ const MAX_BYTES: usize = 32 * 1024;
 
 /// Headers that are the host's, or that change how the message or the request is read
 /// (RFC 9110 section 7.6.1, RFC 9112 section 6; the method overrides are OData's and its kin's).
-const HOSTS_OWN: [&str; 27] = [
+/// Accept-Encoding would have answers come in a coding that hides from the host what is in them.
+const HOSTS_OWN: [&str; 28] = [
+    "accept-encoding",
     "authorization",
     "connection",
     "content-length",

@@ -9,7 +9,9 @@
 //! own mailbox; users who sign in themselves always have theirs. `/me` is the account's own mailbox, and
 //! so a service account's needs to be a member where there is a list. This holds for every request to
 //! Graph, whatever the grant's pattern says; `{mailbox}` in a pattern asks for it on other endpoints,
-//! too. Graph's `$batch` is refused: nobody could see the requests inside.
+//! too. What hides whose mailbox it is about is refused: Graph's `$batch`, subscriptions and searches
+//! name it in their body, and the relations of a user (`manager`, `microsoft.graph.user`) lead on to
+//! another one.
 
 pub(crate) mod headers;
 mod pattern;
@@ -89,6 +91,14 @@ pub struct InvalidGrant {
     pub rule: RequestRule,
     /// What is wrong with it.
     pub problem: String,
+}
+
+/// Whether a rule can be granted: a method in capitals and a URL pattern.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_rule(rule: &RequestRule) -> Result<(), String> {
+    Pattern::parse(rule).map(|_| ())
 }
 
 impl Scope {
@@ -235,7 +245,8 @@ impl Policy {
                 Reach::Hidden => {
                     return Err(GateError::Denied {
                         what: format!("{method} {}", shown(&url, Some(endpoint))),
-                        remedy: "a batch hides its requests from the policy: send them one by one"
+                        remedy: "it hides from the policy whose mailbox it is about: send plain \
+                                 requests for each mailbox, one by one"
                             .to_owned(),
                     });
                 }
@@ -346,12 +357,29 @@ enum Reach<'s> {
     Hidden,
 }
 
+/// What hides whose mailbox a request is about, anywhere in a Graph URL.
+const HIDING: [&str; 6] = [
+    "$batch",
+    "directReports",
+    "graph.user",
+    "manager",
+    "microsoft.graph.user",
+    "transitiveReports",
+];
+/// The same, as collections of Graph.
+const HIDING_COLLECTIONS: [&str; 2] = ["search", "subscriptions"];
+
 /// Reads the segments of a Graph URL. Graph takes no notice of case, and both `users/x` and
 /// `users('x')`.
 fn reach(segments: &[String]) -> Reach<'_> {
-    if segments
-        .iter()
-        .any(|segment| segment.eq_ignore_ascii_case("$batch"))
+    let is_one_of = |segment: &String, words: &[&str]| {
+        let name = segment.split('(').next().unwrap_or_default();
+        words.iter().any(|word| name.eq_ignore_ascii_case(word))
+    };
+    // The collections stand at the start, after the version where the base does not hold it.
+    let mut start = segments.iter().take(2);
+    if segments.iter().any(|segment| is_one_of(segment, &HIDING))
+        || start.any(|segment| is_one_of(segment, &HIDING_COLLECTIONS))
     {
         return Reach::Hidden;
     }

@@ -164,6 +164,12 @@ fn no_grant_reaches_past_the_mailbox_list() {
         "POST https://graph.test/v1.0/$batch",
         "POST https://graph.test/v1.0/%24Batch",
         "POST https://graph.test/v1.0/users/contracts@contoso.example/$batch",
+        "GET https://graph.test/v1.0/users/contracts@contoso.example/manager/messages",
+        "GET https://graph.test/v1.0/users/contracts@contoso.example/DirectReports/7/messages",
+        "GET https://graph.test/v1.0/directoryObjects/7/microsoft.graph.user/messages",
+        "GET https://graph.test/v1.0/groups/7/members/graph.User('8')/messages",
+        "POST https://graph.test/v1.0/subscriptions",
+        "POST https://graph.test/v1.0/Search/query",
     ] {
         denies(&policy, request, "one by one");
     }

@@ -16,7 +16,7 @@ async fn each_is_a_failure_that_names_its_cause() {
         cpu: Duration::from_millis(200),
         memory: 16 << 20,
         call_bytes: 1 << 20,
-        host_calls: 50_000,
+        host_calls: 5_000,
         ..Limits::default()
     };
     let outside = Outside::with_limits(limits).await;
@@ -87,10 +87,10 @@ async fn each_is_a_failure_that_names_its_cause() {
         ),
         (
             "report",
-            json!({"count": 60_000}),
+            json!({"count": 6_000}),
             FailureClass::LimitExceeded,
             "host-calls",
-            "50000",
+            "5000",
             "",
         ),
         (

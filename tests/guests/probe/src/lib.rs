@@ -3,7 +3,8 @@
 //! Each action does one thing, most of them things that no plugin should do.
 
 use docket_plugin_sdk::{
-    Action, Call, DocumentRef, Failure, Manifest, Output, Plugin, Problem, Response, export_plugin,
+    Action, Call, DocumentRef, Failure, HttpError, Manifest, Output, Plugin, Problem, Response,
+    export_plugin,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,9 +12,9 @@ use serde_json::{Value, json};
 /// The plugin.
 pub struct Probe;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Clone)]
 struct Fetch {
-    method: Option<Method>,
+    method: Option<String>,
     url: String,
     #[serde(default)]
     headers: Vec<(String, String)>,
@@ -25,28 +26,6 @@ struct Fetch {
     #[serde(default)]
     seal: Vec<String>,
     document: Option<String>,
-}
-
-#[derive(Deserialize, Clone, Copy)]
-#[serde(rename_all = "UPPERCASE")]
-enum Method {
-    Get,
-    Post,
-    Put,
-    Patch,
-    Delete,
-}
-
-impl Method {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -90,6 +69,15 @@ impl Plugin for Probe {
             )),
             Action::new("write", "Makes a document of `text`, named `name`."),
             Action::new("read", "Reads the document `document` as text."),
+            Action::new(
+                "claim",
+                "Returns a document by the `digest` and `size` that it was told.",
+            ),
+            Action::new("raw", "Returns `text`, `count` times, whatever it is."),
+            Action::new("clock", "Looks whether time goes on while it computes."),
+            Action::new("hoard", "Makes `count` documents and keeps all."),
+            Action::new("writers", "Begins `count` documents and finishes none."),
+            Action::new("flood", "Writes `count` times 64 KiB into one document."),
             Action::new("scan", "Searches its own memory for the text in `halves`."),
         ];
         actions.into_iter().fold(
@@ -99,87 +87,139 @@ impl Plugin for Probe {
     }
 
     fn run(call: &Call) -> Result<Output, Failure> {
-        match call.action() {
-            "echo" => Output::new(call.input::<Value>()?),
-            "spin" => spin(),
-            "eat-memory" => eat_memory(),
-            "recurse" => Output::new(recurse(call.time())),
-            "trap" => trap(),
-            "panic" => {
-                let input: Value = call.input()?;
-                panic!("{}", input["message"].as_str().unwrap_or("no message"))
-            }
-            "index" => {
-                let list: Vec<u64> = Vec::new();
-                Output::new(list[usize::try_from(call.time()).unwrap_or(7)])
-            }
-            "wrong-output" => Output::new("not a number"),
-            "nonsense" => Ok(Output::from_json("{\"half\": ")),
-            "forge" => Output::new(json!({"document": {
-                "$document": format!("sha256:{}", "0".repeat(64)),
-                "name": "passwords.txt", "mediaType": "text/plain", "size": 1
-            }})),
-            "fail" => Err(failure(&call.input::<Value>()?)),
-            "report" => {
-                let count = call.input::<Count>()?.count;
-                for done in 0..count {
-                    call.progress(done, Some(count), "");
-                }
-                Output::new(count)
-            }
-            "log" => {
-                for line in 0..call.input::<Count>()?.count {
-                    call.log(&format!("line {line}"));
-                }
-                Output::new(())
-            }
-            "huge" => {
-                let count = usize::try_from(call.input::<Count>()?.count).unwrap_or(usize::MAX);
-                Output::new("x".repeat(count))
-            }
-            "fetch" => {
-                let requests = requests(call)?;
-                Output::new(
-                    requests
-                        .iter()
-                        .map(|fetch| seen(build(call, fetch).send()))
-                        .collect::<Vec<_>>(),
-                )
-            }
-            "fetch-all" => {
-                let requests: Vec<_> = requests(call)?
-                    .iter()
-                    .map(|fetch| build(call, fetch).build())
-                    .collect();
-                Output::new(
-                    call.send_all(&requests)
-                        .into_iter()
-                        .map(seen)
-                        .collect::<Vec<_>>(),
-                )
-            }
-            "write" => {
-                let input: Value = call.input()?;
-                let text = |name: &str| input[name].as_str().unwrap_or_default();
-                let mut writer = call.create_document(text("name"), "text/plain")?;
-                writer.write(text("text").as_bytes())?;
-                Output::new(json!({"document": writer.finish()?.about()}))
-            }
-            "read" => {
-                let input: Value = call.input()?;
-                let about = DocumentRef::deserialize(&input["document"]).map_err(|error| {
-                    Failure::InvalidInput(Problem::new("InvalidInput", error.to_string()))
-                })?;
-                let document = call.document(&about)?;
-                let mut bytes = Vec::new();
-                while (bytes.len() as u64) < document.size() {
-                    bytes.extend(document.read(bytes.len() as u64, 1 << 16));
-                }
-                Output::new(json!({"text": String::from_utf8_lossy(&bytes)}))
-            }
-            "scan" => scan(call),
-            _ => Err(call.unknown_action()),
+        let output = act(call)?;
+        // Whoever listens to the log may look into this memory, with all that was received.
+        if call.input::<Value>()?["look"] == true {
+            call.log("look");
         }
+        Ok(output)
+    }
+}
+
+fn act(call: &Call) -> Result<Output, Failure> {
+    match call.action() {
+        "echo" => Output::new(call.input::<Value>()?),
+        "spin" => spin(),
+        "eat-memory" => eat_memory(),
+        "recurse" => Output::new(recurse(call.time())),
+        "trap" => trap(),
+        "panic" => {
+            let input: Value = call.input()?;
+            panic!("{}", input["message"].as_str().unwrap_or("no message"))
+        }
+        "index" => {
+            let list: Vec<u64> = Vec::new();
+            Output::new(list[usize::try_from(call.time()).unwrap_or(7)])
+        }
+        "wrong-output" => Output::new("not a number"),
+        "nonsense" => Ok(Output::from_json("{\"half\": ")),
+        "forge" => Output::new(json!({"document": {
+            "$document": format!("sha256:{}", "0".repeat(64)),
+            "name": "passwords.txt", "mediaType": "text/plain", "size": 1
+        }})),
+        "fail" => Err(failure(&call.input::<Value>()?)),
+        "report" => {
+            let count = call.input::<Count>()?.count;
+            for done in 0..count {
+                call.progress(done, Some(count), "");
+            }
+            Output::new(count)
+        }
+        "log" => {
+            for line in 0..call.input::<Count>()?.count {
+                call.log(&format!("line {line}"));
+            }
+            Output::new(())
+        }
+        "huge" => {
+            let count = usize::try_from(call.input::<Count>()?.count).unwrap_or(usize::MAX);
+            Output::new("x".repeat(count))
+        }
+        "fetch" => {
+            let requests = requests(call)?;
+            Output::new(
+                requests
+                    .iter()
+                    .map(|fetch| seen(build(call, fetch).send()))
+                    .collect::<Vec<_>>(),
+            )
+        }
+        "fetch-all" => {
+            let requests: Vec<_> = requests(call)?
+                .iter()
+                .map(|fetch| build(call, fetch).build())
+                .collect();
+            Output::new(
+                call.send_all(&requests)
+                    .into_iter()
+                    .map(seen)
+                    .collect::<Vec<_>>(),
+            )
+        }
+        "write" => {
+            let input: Value = call.input()?;
+            let text = |name: &str| input[name].as_str().unwrap_or_default();
+            let mut writer = call.create_document(text("name"), "text/plain")?;
+            writer.write(text("text").as_bytes())?;
+            Output::new(json!({"document": writer.finish()?.about()}))
+        }
+        "read" => {
+            let input: Value = call.input()?;
+            let about = DocumentRef::deserialize(&input["document"]).map_err(|error| {
+                Failure::InvalidInput(Problem::new("InvalidInput", error.to_string()))
+            })?;
+            let document = call.document(&about)?;
+            let mut bytes = Vec::new();
+            while (bytes.len() as u64) < document.size() {
+                bytes.extend(document.read(bytes.len() as u64, 1 << 16));
+            }
+            Output::new(json!({"text": String::from_utf8_lossy(&bytes)}))
+        }
+        "scan" => scan(call),
+        "claim" => {
+            let input: Value = call.input()?;
+            Output::new(json!({"document": {
+                "$document": input["digest"], "name": "claimed.pdf",
+                "mediaType": "application/pdf", "size": input["size"]
+            }}))
+        }
+        "raw" => {
+            let input: Value = call.input()?;
+            let count = usize::try_from(input["count"].as_u64().unwrap_or(1)).unwrap_or(1);
+            Ok(Output::from_json(
+                input["text"].as_str().unwrap_or_default().repeat(count),
+            ))
+        }
+        "clock" => {
+            let before = call.time();
+            let spun = (0..5_000_000_u64).fold(before, |sum, n| std::hint::black_box(sum ^ n));
+            Output::new(json!({"moved": call.time() != before, "spun": spun != 0}))
+        }
+        "hoard" => {
+            let count = call.input::<Count>()?.count;
+            let mut held = Vec::new();
+            for n in 0..count {
+                let mut writer = call.create_document(&format!("{n}.txt"), "text/plain")?;
+                writer.write(b"one of many")?;
+                held.push(writer.finish()?);
+            }
+            Output::new(held.len())
+        }
+        "writers" => {
+            let count = call.input::<Count>()?.count;
+            let held: Result<Vec<_>, _> = (0..count)
+                .map(|n| call.create_document(&format!("{n}.txt"), "text/plain"))
+                .collect();
+            Output::new(held?.len())
+        }
+        "flood" => {
+            let mut writer = call.create_document("flood.bin", "")?;
+            for _ in 0..call.input::<Count>()?.count {
+                writer.write(&[7; 1 << 16])?;
+            }
+            Output::new(json!({"document": writer.finish()?.about()}))
+        }
+        _ => Err(call.unknown_action()),
     }
 }
 
@@ -228,12 +268,19 @@ fn requests(call: &Call) -> Result<Vec<Fetch>, Failure> {
     #[derive(Deserialize)]
     struct Requests {
         requests: Vec<Fetch>,
+        /// How often to send them; once where it is not said.
+        times: Option<usize>,
     }
-    Ok(call.input::<Requests>()?.requests)
+    let Requests { requests, times } = call.input()?;
+    Ok(vec![requests; times.unwrap_or(1)].concat())
 }
 
 fn build<'a>(call: &'a Call, fetch: &Fetch) -> docket_plugin_sdk::RequestBuilder<'a> {
-    let method = fetch.method.unwrap_or(Method::Get).name();
+    // The interface for well-behaved plugins takes methods of the source text only.
+    let method: &'static str = match &fetch.method {
+        Some(method) => method.clone().leak(),
+        None => "GET",
+    };
     let mut request = call.request(method, fetch.url.clone());
     for (name, value) in &fetch.headers {
         request = request.header(name, value);
@@ -258,7 +305,7 @@ fn build<'a>(call: &'a Call, fetch: &Fetch) -> docket_plugin_sdk::RequestBuilder
     }
 }
 
-fn seen(answer: Result<Response, docket_plugin_sdk::HttpError>) -> Value {
+fn seen(answer: Result<Response, HttpError>) -> Value {
     match answer {
         Ok(answer) => json!({
             "status": answer.status,
@@ -266,7 +313,18 @@ fn seen(answer: Result<Response, docket_plugin_sdk::HttpError>) -> Value {
             "text": String::from_utf8_lossy(answer.bytes()),
             "document": answer.document().map(docket_plugin_sdk::Document::about),
         }),
-        Err(error) => json!({"error": format!("{error:?}")}),
+        Err(error) => json!({"error": format!("{error:?}"), "kind": kind(&error)}),
+    }
+}
+
+fn kind(error: &HttpError) -> &'static str {
+    match error {
+        HttpError::Denied { .. } => "denied",
+        HttpError::Invalid(_) => "invalid",
+        HttpError::Unreachable(_) => "unreachable",
+        HttpError::Interrupted(_) => "interrupted",
+        HttpError::TooLarge(_) => "too-large",
+        HttpError::SignInRequired(_) => "sign-in-required",
     }
 }
 

@@ -225,6 +225,12 @@ impl TenantState {
         lock(&self.0.recorder).newest(most)
     }
 
+    /// Every secret that went over the wire since the start, for searches in what others wrote: client
+    /// secrets, codes, verifiers, access, refresh and id tokens, and the tokens of upload URLs.
+    pub fn secrets(&self) -> Vec<String> {
+        lock(&self.0.recorder).secrets()
+    }
+
     /// Forgets the requests that were made.
     pub fn clear_requests(&self) {
         lock(&self.0.recorder).clear();
