@@ -40,7 +40,12 @@ pub(crate) struct Global {
     )]
     pub(crate) key_file: Option<PathBuf>,
     /// Keeps the vault's key in the system's keyring.
-    #[arg(long, global = true, env = "DOCKET_KEYRING", conflicts_with = "key_file")]
+    #[arg(
+        long,
+        global = true,
+        env = "DOCKET_KEYRING",
+        conflicts_with = "key_file"
+    )]
     pub(crate) keyring: bool,
     /// Prints JSON for machines; people's lines go to standard error.
     #[arg(long, global = true)]

@@ -301,7 +301,11 @@ impl Ground {
             clock: Arc::new(self.clock.clone()),
             timer: Arc::new(self.clock.clone()),
         });
-        let connections = BTreeMap::from([(CONNECTION.to_owned(), ConnectionKind::ServiceAccount)]);
+        // The second is there for plans only.
+        let connections = BTreeMap::from([
+            (CONNECTION.to_owned(), ConnectionKind::ServiceAccount),
+            ("people".to_owned(), ConnectionKind::PerUser),
+        ]);
         Host {
             engine,
             documents,

@@ -242,6 +242,7 @@ impl World {
             connections: [ECHO, TENANT]
                 .map(|name| (name.to_owned(), ConnectionKind::ServiceAccount))
                 .into(),
+            fallbacks: BTreeMap::new(),
         };
         let no_templates = |_: &str| Err("there are no templates".to_owned());
         let source = SourceFile::new("hostile.yaml", &text);
@@ -306,7 +307,7 @@ impl World {
         );
         let catalog = Catalog {
             plugins: BTreeMap::from([("probe".to_owned(), self.probe.clone())]),
-            connections: BTreeMap::new(),
+            ..Catalog::default()
         };
         let no_templates = |_: &str| Err("there are no templates".to_owned());
         let source = SourceFile::new("control.yaml", &text);
@@ -360,20 +361,22 @@ fn grants(port: u16) -> Vec<RequestRule> {
 
 fn specs(tenant: &Tenant, outside: &Outside, folder: &Path) -> BTreeMap<String, ConnectionSpec> {
     let trim = |url: &dyn ToString| url.to_string().trim_end_matches('/').to_owned();
-    let spec = |endpoints: BTreeMap<String, String>, addresses: &str| ConnectionSpec {
-        kind: ConnectionKind::ServiceAccount,
-        tenant: tenant.state().tenant_id(),
-        client_id: DEMO_CLIENT_ID.to_owned(),
-        account: ACCOUNT.to_owned(),
-        authority: trim(tenant.authority()),
-        endpoints,
-        mailboxes: Some(
-            ["contracts", "invoices"]
-                .map(|name| format!("{name}@contoso.example"))
-                .into(),
-        ),
-        allow_addresses: vec![addresses.to_owned()],
-        ca_file: Some(folder.join("ca.pem")),
+    let spec = |endpoints: BTreeMap<String, String>, addresses: &str| {
+        let kind = ConnectionKind::ServiceAccount;
+        let tenant_id = tenant.state().tenant_id();
+        ConnectionSpec {
+            account: Some(ACCOUNT.to_owned()),
+            authority: trim(tenant.authority()),
+            endpoints,
+            mailboxes: Some(
+                ["contracts", "invoices"]
+                    .map(|name| format!("{name}@contoso.example"))
+                    .into(),
+            ),
+            allow_addresses: vec![addresses.to_owned()],
+            ca_file: Some(folder.join("ca.pem")),
+            ..ConnectionSpec::new(kind, tenant_id, DEMO_CLIENT_ID.to_owned())
+        }
     };
     let mut echo: BTreeMap<String, String> = INSIDE
         .iter()
@@ -403,10 +406,10 @@ fn specs(tenant: &Tenant, outside: &Outside, folder: &Path) -> BTreeMap<String, 
 async fn sign_in(connections: &Connections, tenant: &Tenant, name: &str) -> Result<()> {
     let secret = tenant.state().client_secret(DEMO_CLIENT_ID);
     let secret = SecretString::from(secret.context("the tenant has no secret")?);
-    connections.set_client_secret(name, &secret)?;
+    connections.set_client_secret(name, &secret, None)?;
     let redirect = LoopbackRedirect::bind().await?;
     let scopes = ["Mail.ReadWrite.Shared", "Mail.Send.Shared", "Mail.Read"].map(str::to_owned);
-    let begun = connections.begin_sign_in(name, &redirect.redirect_uri(), &scopes)?;
+    let begun = connections.begin_sign_in(name, None, Some(&redirect.redirect_uri()), &scopes)?;
     let person = tenant.sign_in(&begun.authorize_url, ACCOUNT);
     let (landed, answer) = tokio::join!(person, redirect.wait(&begun.state));
     landed?;

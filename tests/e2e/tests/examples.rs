@@ -1,0 +1,24 @@
+//! The examples that users start from are right, with the plugins as they are built.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::path::Path;
+
+use docket_e2e::Lab;
+
+#[tokio::test]
+async fn the_examples_are_plans() {
+    let lab = Lab::start().await;
+    let host = lab.open().await;
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workflows");
+    let mut checked = 0;
+    for entry in std::fs::read_dir(examples).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "yaml") {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(!host.plan(name).steps.is_empty(), "{name}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 4, "the examples are elsewhere");
+}
