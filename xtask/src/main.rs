@@ -41,6 +41,9 @@ enum Task {
         /// Leaves the tenant and its pages up, for a look, until Ctrl-C.
         #[arg(long)]
         keep: bool,
+        /// Shows runs that wait for a sign-in and for a new client secret, and go on by themselves.
+        #[arg(long)]
+        sign_in: bool,
     },
     /// Builds everything, and runs every test of the workspace.
     Test {
@@ -79,7 +82,14 @@ fn main() -> Result<ExitCode> {
     let components = || guests::build(&root, guests::set_up(cli.guests)?);
     match cli.task {
         Task::Guests => components().map(|_| ExitCode::SUCCESS),
-        Task::Demo { json, keep } => demo(&root, &components()?, began, json, keep),
+        Task::Demo {
+            json,
+            keep,
+            sign_in,
+        } => {
+            let flags = [("--json", json), ("--keep", keep), ("--sign-in", sign_in)];
+            demo(&root, &components()?, began, &flags)
+        }
         Task::Test { arguments } => {
             components()?;
             test(&root, arguments)
@@ -123,8 +133,7 @@ fn demo(
     root: &Path,
     components: &Path,
     began: Instant,
-    json: bool,
-    keep: bool,
+    flags: &[(&str, bool)],
 ) -> Result<ExitCode> {
     let mut build = cargo(root);
     // Only what the demo runs: the tests build the rest when they are wanted.
@@ -142,12 +151,8 @@ fn demo(
         .arg(components);
     // Before the demo's own lines: with --json its last one has to stay the last.
     eprintln!("plugins and host built in {}", minutes(built));
-    if keep {
-        docket.arg("--keep");
-    }
-    if json {
-        docket.arg("--json");
-    }
+    let wanted = flags.iter().filter(|(_, is_wanted)| *is_wanted);
+    docket.args(wanted.map(|(flag, _)| flag));
     let code = run(docket)?;
     if code == ExitCode::SUCCESS {
         eprintln!(

@@ -278,10 +278,11 @@ fn vault_failed(error: &VaultError) -> Failed {
 pub(crate) fn engine_failed(error: &EngineError) -> Failed {
     let message = error.to_string();
     match error {
-        EngineError::SignInNeeded { run, .. } => Failed::new(Exit::SignInNeeded, message)
-            .with_help(format!(
-                "docket connections authorize <connection>, then docket runs resume {run}"
-            )),
+        EngineError::SignInNeeded { run, failure, .. } => {
+            let remedy = failure.remedy.as_deref().unwrap_or("sign the account in");
+            Failed::new(Exit::SignInNeeded, message)
+                .with_help(format!("{remedy}; then docket runs resume {run}"))
+        }
         EngineError::Store(error) => store_failed(error),
         EngineError::Documents(_) => Failed::new(Exit::Storage, message),
         EngineError::UnknownRun(_)

@@ -68,20 +68,31 @@ impl Desk {
         let origin = |url: &Url| url.as_str().trim_end_matches('/').to_owned();
         let components = root().join("target/guests/components");
         let components = components.display();
-        format!(
-            "connections:
-  contoso:
-    kind: service-account
-    account: {ACCOUNT}
-    tenant: {}
+        let place = format!(
+            "    tenant: {}
     client-id: {DEMO_CLIENT_ID}
     authority: {}
     endpoints:
       graph: {}
       outlook: {}
-    mailboxes: [contracts@contoso.example, invoices@contoso.example]
     ca-file: tenant-ca.pem
     allow-addresses: [127.0.0.0/8]
+",
+            self.tenant.state().tenant_id(),
+            origin(self.tenant.authority()),
+            origin(self.tenant.graph()),
+            origin(self.tenant.outlook()),
+        );
+        format!(
+            "connections:
+  contoso:
+    kind: service-account
+    account: {ACCOUNT}
+    mailboxes: [contracts@contoso.example, invoices@contoso.example]
+{place}
+  people:
+    kind: per-user
+{place}
 plugins:
   exchange:
     source: {components}/exchange.wasm
@@ -89,11 +100,7 @@ plugins:
   graph-import:
     source: {components}/graph-import.wasm
     grants: all-requested
-",
-            self.tenant.state().tenant_id(),
-            origin(self.tenant.authority()),
-            origin(self.tenant.graph()),
-            origin(self.tenant.outlook()),
+"
         )
     }
 

@@ -148,6 +148,7 @@ impl Check<'_> {
             },
             authority,
             is_application: false,
+            is_per_user: spec.kind == ConnectionKind::PerUser,
             is_entra: spec.provider.is_none(),
         };
         let application = Application::new(

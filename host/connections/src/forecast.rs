@@ -146,10 +146,10 @@ fn credential(held: &Connection, now: Timestamp, lapses: &mut Vec<Lapse>) {
         message: format!("the {what} of {name} {}", ends_at(at, now)),
         remedy: match held.spec.provider {
             Some(_) => format!(
-                "make a new one at the provider, and give it to `docket connections add {name}`"
+                "make a new one at the provider, and give it to `docket connections rotate-secret {name}`"
             ),
             None => format!(
-                "in the Entra admin center open App registrations, the application {}, Certificates & secrets; {make}, and give it to `docket connections add {name}`",
+                "in the Entra admin center open App registrations, the application {}, Certificates & secrets; {make}, and give it to `docket connections rotate-secret {name}`",
                 held.spec.client_id
             ),
         },

@@ -65,6 +65,8 @@ pub(crate) struct Subject {
     pub(crate) authority: String,
     /// Whether the account is the application itself.
     pub(crate) is_application: bool,
+    /// Whether the account is one of the connection's users.
+    pub(crate) is_per_user: bool,
     /// Whether it is at Entra ID.
     pub(crate) is_entra: bool,
 }
@@ -143,7 +145,12 @@ fn by_error(error: &str) -> (AuthErrorClass, &'static str, &'static str) {
 
 impl Subject {
     fn fill(&self, text: &str) -> String {
-        text.replace("{connection}", &self.connection)
+        let user = match self.is_per_user {
+            true => " --user {account}",
+            false => "",
+        };
+        text.replace("{user}", user)
+            .replace("{connection}", &self.connection)
             .replace("{account}", &self.account)
             .replace("{client_id}", &self.client_id)
             .replace("{tenant}", &self.tenant)
@@ -158,7 +165,7 @@ impl Subject {
                 "check connections.{connection} in docket.yaml against the application's registration at the provider"
             }
             (false, NEW_SECRET) => {
-                "make a new client secret for the application {client_id} at the provider, and give it to `docket connections add {connection}`"
+                "make a new client secret for the application {client_id} at the provider, and give it to `docket connections rotate-secret {connection}`"
             }
             (_, remedy) => remedy,
         })
@@ -289,6 +296,7 @@ mod tests {
             tenant: "contoso.example".to_owned(),
             authority: "https://login.test".to_owned(),
             is_application: false,
+            is_per_user: false,
             is_entra: true,
         }
     }
@@ -365,6 +373,17 @@ mod tests {
         check("expired_token", None, SignInRequired, authorize);
         check("temporarily_unavailable", None, Transient, "tried again");
         check("server_error", Some(90033), Transient, "tried again");
+    }
+
+    #[test]
+    fn one_of_many_users_is_named_to_the_command() {
+        let subject = Subject {
+            is_per_user: true,
+            ..subject()
+        };
+        let found = subject.sign_in_required("{account} has not signed in yet");
+        let command = "docket connections authorize contracts --user svc@contoso.example`";
+        assert!(found.remedy.contains(command), "{}", found.remedy);
     }
 
     #[test]

@@ -6,9 +6,9 @@ use super::AuthErrorClass;
 pub(super) type Row = (&'static [u32], AuthErrorClass, &'static str, &'static str);
 
 pub(super) const AUTHORIZE: &str =
-    "run `docket connections authorize {connection}` and sign in as {account}";
-pub(super) const CONSENT: &str = "ask an administrator to open {authority}/{tenant}/adminconsent?client_id={client_id} and agree, then run `docket connections authorize {connection}`";
-pub(super) const NEW_SECRET: &str = "in the Entra admin center open App registrations, the application {client_id}, Certificates & secrets, New client secret; copy its Value, and give it to `docket connections add {connection}`";
+    "run `docket connections authorize {connection}{user}` and sign in as {account}";
+pub(super) const CONSENT: &str = "ask an administrator to open {authority}/{tenant}/adminconsent?client_id={client_id} and agree, then run `docket connections authorize {connection}{user}`";
+pub(super) const NEW_SECRET: &str = "in the Entra admin center open App registrations, the application {client_id}, Certificates & secrets, New client secret; copy its Value, and give it to `docket connections rotate-secret {connection}`";
 pub(super) const ADMIN: &str = "ask an administrator of {tenant} to allow it";
 pub(super) const CHECK: &str = "check connections.{connection} in docket.yaml against the application's registration in Entra ID";
 pub(super) const LATER: &str = "nothing to do: it is tried again";
@@ -24,11 +24,11 @@ pub(super) const ROWS: &[Row] = {
     (&[50076, 50079, 50074, 50072, 50078, 50158], SignInRequired,
         "the directory asks {account} for a stronger sign-in", AUTHORIZE),
     (&[50196], SignInRequired,
-        "the sign-in service refuses {account} for asking too often", "wait some minutes, then run `docket connections authorize {connection}`"),
+        "the sign-in service refuses {account} for asking too often", "wait some minutes, then run `docket connections authorize {connection}{user}`"),
     (&[54005, 501481, 700005], SignInRequired,
         "the sign-in's code was not accepted", AUTHORIZE),
     (&[50057], Blocked,
-        "the account {account} is disabled", "ask an administrator of {tenant} to enable it, then run `docket connections authorize {connection}`"),
+        "the account {account} is disabled", "ask an administrator of {tenant} to enable it, then run `docket connections authorize {connection}{user}`"),
     (&[50053], Blocked,
         "the account {account} is locked", "wait, or ask an administrator of {tenant} to unlock it"),
     (&[53000, 53001, 53003, 530032, 530035], Blocked,
