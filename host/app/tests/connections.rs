@@ -198,8 +198,13 @@ async fn an_administrator_keeps_the_connections_alive() {
     let report = desk.json(&test).await;
     assert_eq!(line(&report, "token", "")["outcome"], "pass");
     assert_eq!(
-        line(&report, "folder", "invoices@contoso.example")["outcome"],
+        line(&report, "folder", "invoices@contoso.example Invoices")["outcome"],
         "pass"
+    );
+    assert_eq!(
+        line(&report, "full-access", "invoices@contoso.example")["outcome"],
+        "skipped",
+        "the workflow only reads"
     );
     let state = desk.tenant.state();
     let mailbox = "invoices@contoso.example";

@@ -139,7 +139,7 @@ mod tests {
         let bearer = format!("Bearer {secret}");
         for (text, form) in [
             (secret.to_owned(), "as it is"),
-            (secret.replace('/', "\\/"), "as it is"),
+            (secret.replace('/', "\\/"), "in JSON"),
             (
                 percent_encode(secret.as_bytes(), NON_ALPHANUMERIC).to_string(),
                 "percent-encoded",

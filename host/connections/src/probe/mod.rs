@@ -104,6 +104,12 @@ fn rules() -> Vec<RequestRule> {
     .collect()
 }
 
+/// Whether permissions are named, and none of them is to write.
+fn only_reads(scopes: &[String]) -> bool {
+    let is_to_write = |name: &String| name.contains("Write") || name.contains("Send");
+    !scopes.is_empty() && !scopes.iter().any(is_to_write)
+}
+
 fn graph_of(bound: &Bound) -> String {
     let mut endpoints = bound.scope.endpoints.iter();
     let graph = endpoints.find(|endpoint| endpoint.is_graph);
@@ -177,6 +183,17 @@ impl Probe<'_> {
                 .filter(|(of, _)| of.to_lowercase() == mailbox)
             {
                 self.folder(&mailbox, folder).await;
+            }
+            if only_reads(&request.scopes) {
+                let detail = "the workflows only read";
+                self.line(
+                    Check::FullAccess,
+                    &mailbox,
+                    ProbeOutcome::Skipped,
+                    detail,
+                    None,
+                );
+                continue;
             }
             self.send_as(&mailbox, request.send, now).await;
         }
