@@ -158,7 +158,8 @@ async fn an_administrator_keeps_the_connections_alive() {
     assert_eq!(app["redirect-uris"][0], "http://localhost/callback");
 
     // Without a secret nobody signs in; with one that ends soon, that is said.
-    let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 5))
+    let now = docket_tenant::Clock::now(&SystemClock);
+    let soon = (now + jiff::SignedDuration::from_hours(24 * 5))
         .strftime("%F")
         .to_string();
     for connection in ["contoso", "people"] {
