@@ -10,13 +10,14 @@ use std::process::{ExitCode, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-/// The packages that have benchmarks.
-const PACKAGES: [&str; 5] = [
-    "docket-sandbox",
-    "docket-journal",
-    "docket-connections",
-    "docket-model",
-    "docket-e2e",
+/// The benchmarks: the room, and the bench target's name.
+const BENCHES: [(&str, &str); 6] = [
+    ("sandbox", "sandbox"),
+    ("journal", "journal"),
+    ("connections", "connections"),
+    ("model", "evaluate"),
+    ("host", "host"),
+    ("mail", "mail"),
 ];
 
 /// What a finished host should need, in µs or KiB, as spikes with a real guest have shown to be
@@ -31,16 +32,18 @@ const TARGETS: [(&str, f64); 5] = [
 
 pub(crate) fn run(root: &Path, as_json: bool, filter: Option<&str>) -> Result<ExitCode> {
     let mut rows: Vec<Value> = Vec::new();
-    for package in PACKAGES {
+    for (room, name) in BENCHES {
         let mut bench = crate::cargo(root);
-        bench.args(["bench", "--locked", "--quiet", "--benches", "-p", package]);
+        // Of the whole workspace, so that dependencies have the same features for all and are built
+        // once.
+        bench.args(["bench", "--locked", "--workspace", "--bench", name]);
         if let Some(filter) = filter {
             bench.args(["--", filter]);
         }
         bench.stdout(Stdio::piped());
         let mut child = bench.spawn().context("cargo cannot be started")?;
         let output = child.stdout.take().context("no output")?;
-        let mut table = Table::new(package.trim_start_matches("docket-"));
+        let mut table = Table::new(room);
         for line in BufReader::new(output).lines() {
             let line = line?;
             if let Some(row) = line.strip_prefix("row ") {
@@ -51,10 +54,7 @@ pub(crate) fn run(root: &Path, as_json: bool, filter: Option<&str>) -> Result<Ex
             }
         }
         let status = child.wait()?;
-        ensure!(
-            status.success(),
-            "the benchmarks of {package} ended with {status}"
-        );
+        ensure!(status.success(), "the benchmark {name} ended with {status}");
     }
     rows.iter_mut().for_each(compare);
     print(&rows);
@@ -112,15 +112,15 @@ fn print(rows: &[Value]) {
 
 /// Reads divan's tree: `├─ name  fastest │ slowest │ median │ mean │ samples │ iters`.
 struct Table<'p> {
-    package: &'p str,
+    room: &'p str,
     /// The names of the groups above, by depth.
     groups: Vec<String>,
 }
 
 impl<'p> Table<'p> {
-    const fn new(package: &'p str) -> Self {
+    const fn new(room: &'p str) -> Self {
         Self {
-            package,
+            room,
             groups: Vec::new(),
         }
     }
@@ -142,7 +142,7 @@ impl<'p> Table<'p> {
         let median = columns.nth(1)?.trim();
         let (value, unit) = median.split_once(' ')?;
         Some(json!({
-            "name": format!("{}/{path}", self.package),
+            "name": format!("{}/{path}", self.room),
             "unit": unit,
             "value": value.parse::<f64>().ok()?,
             "versus": "",
