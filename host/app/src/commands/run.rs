@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Global, RunArgs};
 use crate::exit::{Exit, Failed};
-use crate::host::Host;
+use crate::host::{Host, engine_failed, store_failed};
 use crate::inputs;
 use crate::project::Project;
 use crate::render::{self, note};
@@ -63,27 +63,46 @@ pub(crate) async fn workflow(
             .map_err(|error| Failed::new(Exit::Usage, format!("{id}: {error}")))?,
         None => host.new_run_id()?,
     };
-    host.engine.start(&id, &plan, inputs).await?;
-    drive_plan(host, &id, &plan).await
+    let started = host.engine.start(&id, &plan, inputs).await;
+    started.map_err(|error| engine_failed(&error))?;
+    drive_plan(host, &id, &plan, &CancellationToken::new()).await
 }
 
 /// Goes on with a run that was started before.
 pub(crate) async fn drive(host: &Host, id: &RunId) -> Result<Done> {
-    let events = host.store.events(id).await?;
-    let plan = match events.first().map(|event| &event.kind) {
-        Some(EventKind::RunStarted { plan, .. }) => host.store.blob(*plan).await?,
-        _ => None,
-    };
-    let plan: Plan = match plan {
-        Some(bytes) => serde_json::from_slice(&bytes)?,
-        None => return Err(Failed::new(Exit::Storage, format!("run {id} has no plan")).into()),
-    };
-    drive_plan(host, id, &plan).await
+    let plan = plan_of(host, id).await?;
+    drive_plan(host, id, &plan, &CancellationToken::new()).await
 }
 
-async fn drive_plan(host: &Host, id: &RunId, plan: &Plan) -> Result<Done> {
+/// The same with several runs in turn: whoever interrupts one cancels `park`, and means all.
+pub(crate) async fn drive_next(host: &Host, id: &RunId, park: &CancellationToken) -> Result<Done> {
+    let plan = plan_of(host, id).await?;
+    drive_plan(host, id, &plan, park).await
+}
+
+/// The plan that a run follows.
+pub(crate) async fn plan_of(host: &Host, id: &RunId) -> Result<Plan> {
+    let damaged = |error| store_failed(&error);
+    let events = host.store.events(id).await.map_err(damaged)?;
+    let plan = match events.first().map(|event| &event.kind) {
+        Some(EventKind::RunStarted { plan, .. }) => host.store.blob(*plan).await.map_err(damaged)?,
+        _ => None,
+    };
+    match plan {
+        Some(bytes) => Ok(serde_json::from_slice(&bytes)?),
+        None => Err(Failed::new(Exit::Storage, format!("run {id} has no plan"))
+            .with_help("restore the data folder from a backup")
+            .into()),
+    }
+}
+
+async fn drive_plan(
+    host: &Host,
+    id: &RunId,
+    plan: &Plan,
+    park: &CancellationToken,
+) -> Result<Done> {
     note!("{}  run {id}", plan.workflow);
-    let park = CancellationToken::new();
     let driven = host
         .engine
         .drive(id, Arc::new(RunView::new(plan)), park.clone());
@@ -108,7 +127,7 @@ async fn drive_plan(host: &Host, id: &RunId, plan: &Plan) -> Result<Done> {
         )
         .with_help(format!("go on with: docket runs resume {id}"))
         .into()),
-        Err(error) => Err(crate::host::engine_failed(&error).into()),
+        Err(error) => Err(engine_failed(&error).into()),
     }
 }
 

@@ -1,0 +1,94 @@
+//! `docket backup` and `docket restore`: the journal, the documents that it names, and the components
+//! that its runs are pinned to. Secrets have a way of their own, `docket vault export`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use docket_journal::{Backup, FileDocuments};
+use serde_json::json;
+
+use crate::cli::{BackupArgs, Global, RestoreArgs};
+use crate::exit::{Exit, Failed};
+use crate::host::{make_private, own, store_failed};
+use crate::project::Project;
+use crate::render::{self, note};
+
+/// Copies what runs need into a new folder.
+pub(crate) async fn write(global: &Global, arguments: &BackupArgs) -> Result<Exit> {
+    let project = Project::load(global)?;
+    let (data, to) = (&project.data, &arguments.to);
+    let store = own(data)?;
+    let documents = FileDocuments::open(&data.join("documents"))?;
+    refuse_existing(to)?;
+    make_private(to).with_context(|| format!("the folder {}", to.display()))?;
+    // The journal comes last, and makes the folder a backup.
+    copy_files(&data.join("components"), &to.join("components"))?;
+    let backup = docket_journal::backup(&store, &documents, to).await;
+    let backup = backup.map_err(|error| store_failed(&error))?;
+    print(&backup, to, "copied to", global.json);
+    if !global.json {
+        note!("secrets are not in it; write those with: docket vault export FILE");
+    }
+    Ok(Exit::Success)
+}
+
+/// Puts a backup into a data folder that has no journal.
+pub(crate) async fn restore(global: &Global, arguments: &RestoreArgs) -> Result<Exit> {
+    let project = Project::load(global)?;
+    let (data, from) = (project.data, arguments.from.clone());
+    refuse_existing(&data)?;
+    make_private(&data).with_context(|| format!("the data folder {}", data.display()))?;
+    let to = data.clone();
+    let restored = tokio::task::spawn_blocking(move || -> Result<Backup> {
+        copy_files(&from.join("components"), &to.join("components"))?;
+        let restored = docket_journal::restore(&from, &to);
+        Ok(restored.map_err(|error| store_failed(&error))?)
+    });
+    print(&restored.await??, &data, "restored to", global.json);
+    if !global.json {
+        note!("secrets are not in it; read those with: docket vault import FILE");
+    }
+    Ok(Exit::Success)
+}
+
+fn refuse_existing(folder: &Path) -> Result<(), Failed> {
+    match folder.join("journal.db").exists() {
+        true => Err(Failed::new(
+            Exit::Storage,
+            format!("{} has a journal already", folder.display()),
+        )
+        .with_help("name another folder; nothing is written over a journal")),
+        false => Ok(()),
+    }
+}
+
+fn print(backup: &Backup, folder: &Path, what: &str, as_json: bool) {
+    let Backup { runs, documents } = backup;
+    if as_json {
+        render::line(
+            &json!({"folder": folder, "runs": runs, "documents": documents}).to_string(),
+        );
+    } else {
+        note!("{runs} runs and {documents} documents {what} {}", folder.display());
+    }
+}
+
+/// Copies the files of a folder that the other one has not. They are named by what is in them.
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    if !from.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(to).with_context(|| format!("the folder {}", to.display()))?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_files(&entry.path(), &target)?;
+        } else if !target.exists() {
+            fs::copy(entry.path(), &target)
+                .with_context(|| format!("the file {}", target.display()))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! The server of `docket serve`.
+pub(crate) mod client;
+pub(crate) mod contact;
