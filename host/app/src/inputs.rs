@@ -111,7 +111,7 @@ fn store(path: &Path, documents: &dyn Documents) -> anyhow::Result<DocumentRef> 
 }
 
 /// The media type that a file's name promises.
-fn media_type(name: &str) -> &'static str {
+pub(crate) fn media_type(name: &str) -> &'static str {
     let extension = name
         .rsplit_once('.')
         .map(|(_, extension)| extension.to_ascii_lowercase());

@@ -11,6 +11,7 @@ use docket_engine::RunFilter;
 use docket_model::{Event, RunId};
 use serde_json::Value;
 
+pub(crate) use self::orders::step_path;
 use crate::answers;
 use crate::cli::{Global, LookCommand, RunsCommand};
 use crate::exit::{Exit, Failed};
