@@ -1,5 +1,7 @@
 //! `docket run`: one run, from the file to its end.
 
+mod served;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use crate::host::{Host, engine_failed, store_failed};
 use crate::inputs;
 use crate::project::Project;
 use crate::render::{self, note};
+use crate::server::client::Serving;
 use crate::view::RunView;
 
 /// A run that was driven as far as it went.
@@ -25,7 +28,13 @@ pub(crate) struct Done {
 }
 
 pub(crate) async fn run(global: &Global, arguments: &RunArgs) -> Result<Exit> {
-    let host = Host::open(Project::load(global)?, global).await?;
+    let project = Project::load(global)?;
+    if let Some(serving) = Serving::find(&project.data).await? {
+        let done = served::run(&serving, arguments).await?;
+        print(&done, global.json);
+        return Ok(exit_of(&done.result));
+    }
+    let host = Host::open(project, global).await?;
     let done = workflow(
         &host,
         &arguments.file,

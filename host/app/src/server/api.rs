@@ -9,7 +9,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderName, StatusCode, header};
 use docket_engine::{RunFilter, WaitFilter};
-use docket_model::{RunId, Signal, resolve_inputs};
+use docket_model::{Plan, RunId, Signal, resolve_inputs};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -51,11 +51,7 @@ pub(super) async fn start(
         inputs,
         id,
     } = read(body)?;
-    let host = Arc::clone(&service.host);
-    let planned = tokio::task::spawn_blocking(move || workflows::plan(&host, &workflow));
-    let plan = planned
-        .await
-        .map_err(|error| Problem::fault(&error.to_string()))??;
+    let plan = plan(&service, workflow).await?;
     let inputs = resolve_inputs(&plan, inputs).map_err(|problems| {
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let help = problems.iter().find_map(|problem| problem.help.clone());
@@ -74,6 +70,33 @@ pub(super) async fn start(
     let place = (header::LOCATION, format!("/api/runs/{id}"));
     let answer = json!({"id": id, "workflow": plan.workflow});
     Ok((StatusCode::ACCEPTED, [place], Json(answer)))
+}
+
+/// `GET /api/inputs?workflow=…`: what a workflow takes, by name and type.
+pub(super) async fn inputs(
+    State(service): State<Arc<Service>>,
+    RawQuery(query): RawQuery,
+) -> Answer {
+    let mut asked = None;
+    for (name, value) in pairs(query.as_deref()) {
+        match &*name {
+            "workflow" => asked = Some(value),
+            _ => return Err(no_parameter(&name, "workflow")),
+        }
+    }
+    let asked = asked.ok_or_else(|| {
+        Problem::new(StatusCode::BAD_REQUEST, "the parameter `workflow` is missing")
+    })?;
+    let plan = plan(&service, asked).await?;
+    Ok(Json(json!({"workflow": plan.workflow, "inputs": plan.inputs})))
+}
+
+async fn plan(service: &Service, workflow: String) -> Result<Plan, Problem> {
+    let host = Arc::clone(&service.host);
+    let planned = tokio::task::spawn_blocking(move || workflows::plan(&host, &workflow));
+    planned
+        .await
+        .map_err(|error| Problem::fault(&error.to_string()))?
 }
 
 /// `GET /api/runs?unfinished=true&workflow=…&limit=…`.

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use docket_model::DocumentRef;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use secrecy::ExposeSecret as _;
@@ -35,12 +36,17 @@ impl Serving {
         Ok(answers.then_some(Self(contact)))
     }
 
+    /// Where it listens, as a URL without a slash at its end.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.0.address)
+    }
+
     /// Asks for something.
     ///
     /// # Errors
     /// What the server says is wrong, with its remedy and exit code.
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
-        self.ask(Method::GET, path, None).await
+        self.ask(Method::GET, path, Bytes::new()).await
     }
 
     /// Orders something.
@@ -48,10 +54,24 @@ impl Serving {
     /// # Errors
     /// As [`Self::get`].
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
-        self.ask(Method::POST, path, Some(body)).await
+        let body = serde_json::to_vec(body)?;
+        self.ask(Method::POST, path, Bytes::from(body)).await
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+    /// Hands a document over.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub(crate) async fn put_document(&self, name: &str, bytes: Vec<u8>) -> Result<DocumentRef> {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("name", name)
+            .finish();
+        let path = format!("/api/documents?{query}");
+        let stored = self.ask(Method::POST, &path, Bytes::from(bytes)).await?;
+        Ok(serde_json::from_value(stored)?)
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Value> {
         let Contact { address, token } = &self.0;
         let gone = || format!("the serving process at {address} does not answer");
         let stream = TcpStream::connect(address).await.with_context(gone)?;
@@ -63,17 +83,12 @@ impl Serving {
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
             .context("the token in serve.json is none")?;
         bearer.set_sensitive(true);
-        let bytes = match body {
-            Some(body) => serde_json::to_vec(body)?,
-            None => Vec::new(),
-        };
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, address.to_string())
             .header(AUTHORIZATION, bearer)
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(bytes)))?;
+            .body(Full::new(body))?;
         let answer = sender.send_request(request).await.with_context(gone)?;
         let is_success = answer.status().is_success();
         let status = answer.status();

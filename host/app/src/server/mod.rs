@@ -86,6 +86,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/runs/{id}/rerun", post(api::rerun))
         .route("/runs/{id}/signals", post(api::signal))
         .route("/runs/{id}/approvals", post(api::decide))
+        .route("/inputs", get(api::inputs))
         .route("/waiting", get(api::waiting))
         .route("/connections", get(api::connections))
         .layer(DefaultBodyLimit::max(MAX_BODY))
