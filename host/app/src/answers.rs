@@ -49,10 +49,7 @@ pub(crate) async fn run(store: &dyn EventStore, run: &RunId) -> Result<Option<Va
 }
 
 /// One run without its events.
-pub(crate) async fn summary(
-    store: &dyn EventStore,
-    run: &RunSummary,
-) -> Result<Value, StoreError> {
+pub(crate) async fn summary(store: &dyn EventStore, run: &RunSummary) -> Result<Value, StoreError> {
     let mut waits = Vec::new();
     if run.is_parked {
         let filter = WaitFilter {

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::runs::{DecisionArgs, EndState, LookCommand, OrderCommand, ReplayArgs, RunsCommand};
+pub(crate) use self::runs::{
+    DecisionArgs, EndState, LookCommand, OrderCommand, ReplayArgs, RunsCommand,
+};
 
 /// Runs document workflows written in YAML, with plugins that can use an account and never read
 /// its token.
@@ -45,7 +47,12 @@ pub(crate) struct Global {
     )]
     pub(crate) key_file: Option<PathBuf>,
     /// Keeps the vault's key in the system's keyring.
-    #[arg(long, global = true, env = "DOCKET_KEYRING", conflicts_with = "key_file")]
+    #[arg(
+        long,
+        global = true,
+        env = "DOCKET_KEYRING",
+        conflicts_with = "key_file"
+    )]
     pub(crate) keyring: bool,
     /// Prints JSON for machines; people's lines go to standard error.
     #[arg(long, global = true)]

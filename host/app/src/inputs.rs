@@ -60,9 +60,7 @@ fn value(
 ) -> anyhow::Result<Value> {
     let file = text.strip_prefix('@').map(Path::new);
     match (kind, file) {
-        (Some(InputType::Document), Some(path)) => {
-            Ok(serde_json::to_value(store(path)?)?)
-        }
+        (Some(InputType::Document), Some(path)) => Ok(serde_json::to_value(store(path)?)?),
         (Some(InputType::Document), None) => Err(Failed::new(
             Exit::Invalid,
             format!("the input {name} is a document"),

@@ -55,7 +55,9 @@ impl Binary {
         let test = std::env::current_exe().expect("a path");
         // `target/debug/deps/test-1234` stands beside `target/debug/docket`.
         let folder = test.ancestors().nth(2).expect("a folder");
-        let docket = folder.join("docket").with_extension(std::env::consts::EXE_EXTENSION);
+        let docket = folder
+            .join("docket")
+            .with_extension(std::env::consts::EXE_EXTENSION);
         assert!(
             docket.exists(),
             "run `cargo build --workspace --bin docket` first"

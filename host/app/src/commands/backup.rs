@@ -66,11 +66,12 @@ fn refuse_existing(folder: &Path) -> Result<(), Failed> {
 fn print(backup: &Backup, folder: &Path, what: &str, as_json: bool) {
     let Backup { runs, documents } = backup;
     if as_json {
-        render::line(
-            &json!({"folder": folder, "runs": runs, "documents": documents}).to_string(),
-        );
+        render::line(&json!({"folder": folder, "runs": runs, "documents": documents}).to_string());
     } else {
-        note!("{runs} runs and {documents} documents {what} {}", folder.display());
+        note!(
+            "{runs} runs and {documents} documents {what} {}",
+            folder.display()
+        );
     }
 }
 

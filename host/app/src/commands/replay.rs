@@ -176,10 +176,9 @@ fn attempt_json(attempt: &ReplayedAttempt) -> Value {
             "strayed",
             json!({"effect": index, "recorded": recorded, "now": now}),
         ),
-        ReplayVerdict::EndedOtherwise { recorded, now } => (
-            "ended-otherwise",
-            json!({"recorded": recorded, "now": now}),
-        ),
+        ReplayVerdict::EndedOtherwise { recorded, now } => {
+            ("ended-otherwise", json!({"recorded": recorded, "now": now}))
+        }
         ReplayVerdict::Unfinished => ("unfinished", Value::Null),
         ReplayVerdict::Faulty(reason) => ("faulty", json!({"reason": reason})),
     };

@@ -94,7 +94,9 @@ pub(crate) async fn plan_of(host: &Host, id: &RunId) -> Result<Plan> {
     let damaged = |error| store_failed(&error);
     let events = host.store.events(id).await.map_err(damaged)?;
     let plan = match events.first().map(|event| &event.kind) {
-        Some(EventKind::RunStarted { plan, .. }) => host.store.blob(*plan).await.map_err(damaged)?,
+        Some(EventKind::RunStarted { plan, .. }) => {
+            host.store.blob(*plan).await.map_err(damaged)?
+        }
         _ => None,
     };
     match plan {

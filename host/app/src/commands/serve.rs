@@ -28,11 +28,12 @@ const ANSWERS: Duration = Duration::from_secs(5);
 pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> {
     let listen = arguments.listen;
     if !listen.ip().is_loopback() {
-        return Err(
-            Failed::new(Exit::Usage, format!("{listen} can be reached by other machines"))
-                .with_help("listen on 127.0.0.1, and put a reverse proxy with TLS before it")
-                .into(),
-        );
+        return Err(Failed::new(
+            Exit::Usage,
+            format!("{listen} can be reached by other machines"),
+        )
+        .with_help("listen on 127.0.0.1, and put a reverse proxy with TLS before it")
+        .into());
     }
     let host = Arc::new(Host::open(Project::load(global)?, global).await?);
     let listener = TcpListener::bind(listen)

@@ -85,10 +85,15 @@ pub(super) async fn inputs(
         }
     }
     let asked = asked.ok_or_else(|| {
-        Problem::new(StatusCode::BAD_REQUEST, "the parameter `workflow` is missing")
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "the parameter `workflow` is missing",
+        )
     })?;
     let plan = plan(&service, asked).await?;
-    Ok(Json(json!({"workflow": plan.workflow, "inputs": plan.inputs})))
+    Ok(Json(
+        json!({"workflow": plan.workflow, "inputs": plan.inputs}),
+    ))
 }
 
 async fn plan(service: &Service, workflow: String) -> Result<Plan, Problem> {
@@ -113,7 +118,9 @@ pub(super) async fn runs(State(service): State<Arc<Service>>, RawQuery(query): R
             _ => return Err(no_parameter(&name, "unfinished, workflow and limit")),
         }
     }
-    Ok(Json(answers::runs(service.host.store.as_ref(), filter).await?))
+    Ok(Json(
+        answers::runs(service.host.store.as_ref(), filter).await?,
+    ))
 }
 
 /// `GET /api/runs/{id}`; with `?wait=true` only once it has ended or waits, or after 25 seconds.
@@ -279,7 +286,9 @@ pub(super) async fn waiting(
             _ => return Err(no_parameter(&name, "run, kind and limit")),
         }
     }
-    Ok(Json(answers::waiting(service.host.store.as_ref(), filter).await?))
+    Ok(Json(
+        answers::waiting(service.host.store.as_ref(), filter).await?,
+    ))
 }
 
 pub(super) async fn connections(State(service): State<Arc<Service>>) -> Answer {
@@ -289,7 +298,9 @@ pub(super) async fn connections(State(service): State<Arc<Service>>) -> Answer {
     let found = asked
         .await
         .map_err(|error| Problem::fault(&error.to_string()))?;
-    Ok(Json(found.map_err(|error| Problem::fault(&error.to_string()))?))
+    Ok(Json(
+        found.map_err(|error| Problem::fault(&error.to_string()))?,
+    ))
 }
 
 /// A body that says nothing.
@@ -305,8 +316,11 @@ fn read<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
     })?;
     let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
     serde_json::from_slice(bytes).map_err(|error| {
-        Problem::new(StatusCode::BAD_REQUEST, format!("the body does not fit: {error}"))
-            .with_help("send a JSON object with the members that this address takes")
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("the body does not fit: {error}"),
+        )
+        .with_help("send a JSON object with the members that this address takes")
     })
 }
 
@@ -336,7 +350,10 @@ fn fact(name: &str, value: &str) -> Result<bool, Problem> {
 }
 
 fn limit(value: &str) -> Result<u32, Problem> {
-    let number = value.parse().ok().filter(|number| (1..=MOST).contains(number));
+    let number = value
+        .parse()
+        .ok()
+        .filter(|number| (1..=MOST).contains(number));
     number.ok_or_else(|| {
         let what = format!("`limit` is a number from 1 to {MOST}");
         Problem::new(StatusCode::BAD_REQUEST, what)
@@ -344,6 +361,9 @@ fn limit(value: &str) -> Result<u32, Problem> {
 }
 
 fn no_parameter(name: &str, known: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, format!("there is no parameter `{name}`"))
-        .with_help(format!("there are {known}"))
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        format!("there is no parameter `{name}`"),
+    )
+    .with_help(format!("there are {known}"))
 }

@@ -75,10 +75,9 @@ impl Serving {
         let Contact { address, token } = &self.0;
         let gone = || format!("the serving process at {address} does not answer");
         let stream = TcpStream::connect(address).await.with_context(gone)?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream))
-                .await
-                .with_context(gone)?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .with_context(gone)?;
         let connection = tokio::spawn(connection);
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
             .context("the token in serve.json is none")?;

@@ -32,29 +32,59 @@ pub(super) async fn show(State(service): State<Arc<Service>>) -> Result<Response
     let mut text = String::new();
     let counts = &service.watch.counts;
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    head(&mut text, "docket_runs_finished_total", "counter", "Runs that ended since the start.");
+    head(
+        &mut text,
+        "docket_runs_finished_total",
+        "counter",
+        "Runs that ended since the start.",
+    );
     for (state, count) in [
         ("succeeded", &counts.succeeded),
         ("failed", &counts.failed),
         ("cancelled", &counts.cancelled),
     ] {
-        line(&mut text, "docket_runs_finished_total", &[("state", state)], read(count));
+        line(
+            &mut text,
+            "docket_runs_finished_total",
+            &[("state", state)],
+            read(count),
+        );
     }
     let name = "docket_effects_total";
-    head(&mut text, name, "counter", "Requests sent since the start that cannot be repeated.");
+    head(
+        &mut text,
+        name,
+        "counter",
+        "Requests sent since the start that cannot be repeated.",
+    );
     line(&mut text, name, &[], read(&counts.effects));
     let name = "docket_runs_ready";
     head(&mut text, name, "gauge", "Runs under way, or about to be.");
     line(&mut text, name, &[], ready as u64);
     let name = "docket_steps_waiting";
-    head(&mut text, name, "gauge", "Steps of parked runs, by what they wait for.");
+    head(
+        &mut text,
+        name,
+        "gauge",
+        "Steps of parked runs, by what they wait for.",
+    );
     for (kind, count) in waiting {
         line(&mut text, name, &[("kind", kind)], count);
     }
     let name = "docket_connection_lapses";
-    head(&mut text, name, "gauge", "What of a connection has ended or ends within 30 days.");
+    head(
+        &mut text,
+        name,
+        "gauge",
+        "What of a connection has ended or ends within 30 days.",
+    );
     for ((connection, kind), count) in by_kind(&lapses) {
-        line(&mut text, name, &[("connection", connection), ("kind", kind)], count);
+        line(
+            &mut text,
+            name,
+            &[("connection", connection), ("kind", kind)],
+            count,
+        );
     }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
@@ -83,7 +113,10 @@ fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: u64) {
     let labels: Vec<String> = labels
         .iter()
         .map(|(name, value)| {
-            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let value = value
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n");
             format!("{name}=\"{value}\"")
         })
         .collect();

@@ -50,10 +50,8 @@ impl Service {
     /// A service for whoever has this contact.
     pub(crate) fn new(host: Arc<Host>, watch: Arc<Watch>, contact: &Contact) -> Self {
         let address = contact.address;
-        let mut hosts = BTreeSet::from([
-            address.to_string(),
-            format!("localhost:{}", address.port()),
-        ]);
+        let mut hosts =
+            BTreeSet::from([address.to_string(), format!("localhost:{}", address.port())]);
         // Those under which a reverse proxy lets people sign in.
         let connections = host.project.spec.connections.values();
         for uri in connections.filter_map(|spec| spec.redirect_uri.as_ref()) {
@@ -93,7 +91,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         // Its body goes to the disk piece by piece.
         .route("/documents", post(documents::store))
         .fallback(nothing)
-        .route_layer(middleware::from_fn_with_state(
+        .layer(middleware::from_fn_with_state(
             Arc::clone(&service),
             ask_for_token,
         ));
@@ -142,10 +140,13 @@ async fn ask_for_token(
     let fits = given.is_some_and(|token| Digest::of(token.as_bytes()) == service.token);
     match fits {
         true => Ok(next.run(request).await),
-        false => Err(
-            Problem::new(StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong")
-                .with_help("send `Authorization: Bearer …` with the token of serve.json, in the data folder"),
-        ),
+        false => Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "the bearer token is missing or wrong",
+        )
+        .with_help(
+            "send `Authorization: Bearer …` with the token of serve.json, in the data folder",
+        )),
     }
 }
 

@@ -11,7 +11,10 @@ use crate::project::read_source;
 
 /// The plan of a workflow as its file is now. Blocks on the disk.
 pub(super) fn plan(host: &Host, asked: &str) -> Result<Plan, Problem> {
-    let files = host.project.workflows().map_err(|error| Problem::of(&error))?;
+    let files = host
+        .project
+        .workflows()
+        .map_err(|error| Problem::of(&error))?;
     let path = Path::new(asked).canonicalize().ok();
     let stem = |file: &Path| file.file_stem().is_some_and(|stem| stem == asked);
     // A file that is named like its workflow spares looking at the others.

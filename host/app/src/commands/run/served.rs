@@ -29,9 +29,8 @@ pub(super) async fn run(serving: &Serving, arguments: &RunArgs) -> Result<Done> 
     let about = serving.get(&format!("/api/inputs?{query}")).await?;
     let specs: BTreeMap<String, InputSpec> = serde_json::from_value(about["inputs"].clone())?;
     let runtime = tokio::runtime::Handle::current();
-    let store = |path: &Path| {
-        tokio::task::block_in_place(|| runtime.block_on(store(serving, path)))
-    };
+    let store =
+        |path: &Path| tokio::task::block_in_place(|| runtime.block_on(store(serving, path)));
     let given = inputs::read_with(
         &specs,
         arguments.inputs_file.as_deref(),
@@ -42,7 +41,10 @@ pub(super) async fn run(serving: &Serving, arguments: &RunArgs) -> Result<Done> 
     let started = serving.post("/api/runs", &order).await?;
     let id: RunId = serde_json::from_value(started["id"].clone())?;
     let workflow = started["workflow"].as_str().unwrap_or_default().to_owned();
-    note!("{workflow}  run {id}, by the process that serves {}", serving.url());
+    note!(
+        "{workflow}  run {id}, by the process that serves {}",
+        serving.url()
+    );
     let result = tokio::select! {
         result = end(serving, &id) => result?,
         _ = tokio::signal::ctrl_c() => {
@@ -74,7 +76,11 @@ async fn end(serving: &Serving, id: &RunId) -> Result<RunResult> {
             return Ok(serde_json::from_value(run["result"].clone())?);
         }
         let waits = run["waits-for"].as_array();
-        if let Some(error) = waits.into_iter().flatten().find_map(|one| somebody(serving, id, one)) {
+        if let Some(error) = waits
+            .into_iter()
+            .flatten()
+            .find_map(|one| somebody(serving, id, one))
+        {
             return Err(error.into());
         }
         if run["state"] == "waiting" {
@@ -94,16 +100,17 @@ fn somebody(serving: &Serving, id: &RunId, wait: &Value) -> Option<Failed> {
             if let Some(user) = wait["user"].as_str() {
                 link += &format!("?user={user}");
             }
-            Failed::new(Exit::SignInNeeded, format!("{message}: {}", text("message")))
-                .with_help(format!("sign in at {link}, and it goes on by itself"))
+            Failed::new(
+                Exit::SignInNeeded,
+                format!("{message}: {}", text("message")),
+            )
+            .with_help(format!("sign in at {link}, and it goes on by itself"))
         }
         "approval" => Failed::new(Exit::RunFailed, message).with_help(format!(
             "docket runs approve {id} {} --by WHO, or reject",
             text("step")
         )),
-        _ => Failed::new(Exit::RunFailed, message).with_help(format!(
-            "docket runs signal {id} {}",
-            text("event")
-        )),
+        _ => Failed::new(Exit::RunFailed, message)
+            .with_help(format!("docket runs signal {id} {}", text("event"))),
     })
 }

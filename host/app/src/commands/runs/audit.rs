@@ -50,7 +50,9 @@ pub(super) async fn verify(host: &Host, id: Option<&str>, as_json: bool) -> Resu
     if broken == 0 {
         return Ok(Exit::Success);
     }
-    note!("help: the events before the one that is named are as they were written; a backup that was");
+    note!(
+        "help: the events before the one that is named are as they were written; a backup that was"
+    );
     note!("      made before the change has the others");
     Ok(Exit::RunFailed)
 }
@@ -81,14 +83,20 @@ fn show(receipt: &Receipt) {
     }
     for step in &receipt.steps {
         render::line("");
-        say("step", &format!("{}, {} {}", step.path, step.action, step.version));
+        say(
+            "step",
+            &format!("{}, {} {}", step.path, step.action, step.version),
+        );
         say("component", &step.component);
         for recipient in &step.recipients {
             say("to", recipient);
         }
         for document in &step.documents {
             let size = render::bytes(document.size);
-            say("document", &format!("{} ({size})  {}", document.name, document.digest));
+            say(
+                "document",
+                &format!("{} ({size})  {}", document.name, document.digest),
+            );
         }
         for effect in &step.effects {
             let who = effect.sent_as.as_ref();

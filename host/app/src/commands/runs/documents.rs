@@ -15,7 +15,12 @@ use crate::host::Host;
 use crate::render;
 
 /// Every document that a run's events mention, once each.
-pub(super) fn documents(host: &Host, events: &[Event], to: Option<&Path>, as_json: bool) -> Result<Exit> {
+pub(super) fn documents(
+    host: &Host,
+    events: &[Event],
+    to: Option<&Path>,
+    as_json: bool,
+) -> Result<Exit> {
     let mut found: BTreeMap<_, DocumentRef> = BTreeMap::new();
     for event in events {
         let value = match &event.kind {

@@ -118,7 +118,9 @@ fn waits(run: &Value) -> Vec<String> {
     let all = run["waits-for"].as_array().into_iter().flatten();
     all.map(|wait| {
         let text = |name: &str| wait[name].as_str().unwrap_or_default();
-        let until = wait["until"].as_str().map(|until| format!(" until {until}"));
+        let until = wait["until"]
+            .as_str()
+            .map(|until| format!(" until {until}"));
         let until = until.unwrap_or_default();
         format!("{} at {}{until}", text("for"), text("step"))
     })

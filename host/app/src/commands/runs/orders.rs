@@ -17,8 +17,15 @@ use crate::server::client::Serving;
 /// What a run is told.
 pub(super) enum Order {
     Cancel(RunId),
-    Rerun { older: RunId, new: Option<RunId> },
-    Signal { run: RunId, id: String, signal: Signal },
+    Rerun {
+        older: RunId,
+        new: Option<RunId>,
+    },
+    Signal {
+        run: RunId,
+        id: String,
+        signal: Signal,
+    },
 }
 
 impl Order {
@@ -29,15 +36,17 @@ impl Order {
     pub(super) fn of(command: OrderCommand) -> Result<Self> {
         Ok(match command {
             OrderCommand::Cancel { id } => Self::Cancel(run_id(&id)?),
-            OrderCommand::Rerun { id, new_id } => Self::Rerun {
-                older: run_id(&id)?,
-                new: match new_id {
-                    Some(text) => Some(text.parse().map_err(|error| {
-                        Failed::new(Exit::Usage, format!("{text}: {error}"))
-                    })?),
-                    None => None,
-                },
-            },
+            OrderCommand::Rerun { id, new_id } => {
+                Self::Rerun {
+                    older: run_id(&id)?,
+                    new: match new_id {
+                        Some(text) => Some(text.parse().map_err(|error| {
+                            Failed::new(Exit::Usage, format!("{text}: {error}"))
+                        })?),
+                        None => None,
+                    },
+                }
+            }
             OrderCommand::Signal {
                 id,
                 name,
@@ -146,7 +155,10 @@ async fn local(host: &Host, order: Order) -> Result<Value> {
             rerun(&older, &new, "docket runs resume")
         }
         Order::Signal { run, id, signal } => {
-            host.engine.signal(&run, &id, signal).await.map_err(failed)?;
+            host.engine
+                .signal(&run, &id, signal)
+                .await
+                .map_err(failed)?;
             let go_on = format!("go on with it by: docket runs resume {run}");
             signalled(&run, &id, &go_on)
         }

@@ -29,10 +29,11 @@ async fn one(host: &Host, id: &str, as_json: bool) -> Result<Exit> {
         None => {}
         Some(RunResult::Succeeded { .. }) => {
             return Err(
-                Failed::new(Exit::Invalid, format!("run {id} has succeeded")).with_help(format!(
-                    "to do all of it once more, start a new run: docket runs rerun {id}"
-                ))
-                .into(),
+                Failed::new(Exit::Invalid, format!("run {id} has succeeded"))
+                    .with_help(format!(
+                        "to do all of it once more, start a new run: docket runs rerun {id}"
+                    ))
+                    .into(),
             );
         }
         Some(RunResult::Failed { .. } | RunResult::Cancelled) => {
@@ -107,7 +108,10 @@ pub(super) async fn prune(
     };
     let retention = Retention {
         keep: age(older_than)?,
-        states: states.iter().map(|state| state.as_str().to_owned()).collect(),
+        states: states
+            .iter()
+            .map(|state| state.as_str().to_owned())
+            .collect(),
         workflow,
     };
     let pruned = host.engine.prune(&retention).await;
