@@ -369,7 +369,25 @@ async fn the_command_line_talks_to_the_serving_process() {
     let cancelled = docket.run(&["runs", "cancel", "r-mail", "--json"]);
     assert_eq!(code(&cancelled), Some(0), "{cancelled:?}");
     assert_eq!(served.rests("r-mail").await["state"], "cancelled");
+    let shown = served.docket.run(&["runs", "show", "r-ask", "--effects"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("ask approved by Eva"), "{shown}");
     let in_use = served.docket.run(&["runs", "verify"]);
     assert_eq!(code(&in_use), Some(5), "{in_use:?}");
+    let listed = served.docket.run(&["runs", "list", "--json"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed["runs"][0]["id"], "r-mail", "{listed}");
+
+    // What a process leaves that did not end well keeps nobody out.
+    served.process.kill().unwrap();
+    served.process.wait().unwrap();
+    assert!(served.lab.data().join("serve.json").exists());
+    let verified = served.docket.run(&["runs", "verify"]);
+    assert_eq!(code(&verified), Some(0), "{verified:?}");
+    let resumed = served.docket.run(&["runs", "resume", "r-mail"]);
+    assert_eq!(code(&resumed), Some(4), "{resumed:?}");
+    let all = served.docket.run(&["runs", "resume"]);
+    assert_eq!(code(&all), Some(4), "{all:?}");
+    (served.process, served.url) = serve(&served.docket);
     served.end();
 }

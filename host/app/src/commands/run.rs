@@ -29,7 +29,7 @@ pub(crate) struct Done {
 
 pub(crate) async fn run(global: &Global, arguments: &RunArgs) -> Result<Exit> {
     let project = Project::load(global)?;
-    if let Some(serving) = Serving::find(&project.data).await? {
+    if let Some(serving) = Serving::find(&project.data).await {
         let done = served::run(&serving, arguments).await?;
         print(&done, global.json);
         return Ok(exit_of(&done.result));

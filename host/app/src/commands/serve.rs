@@ -50,6 +50,9 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
         Arc::clone(&host.store),
         Arc::clone(&host.engine),
     ));
+    // Somebody may have signed in while nobody served.
+    let retried = waking::wake_all(host.store.as_ref(), &host.engine).await;
+    retried.map_err(|error| engine_failed(&error))?;
     let upkeep = tokio::spawn(upkeep(Arc::clone(&host)));
     let settings = SchedulerSettings {
         at_once: arguments.at_once.into(),
@@ -58,7 +61,8 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
     let scheduler = Scheduler::new(Arc::clone(&host.engine), Arc::clone(&watch) as _, settings);
     let until = shutdown.clone();
     let mut driving = tokio::spawn(async move { scheduler.serve(until).await });
-    let router = router(Arc::new(Service::new(Arc::clone(&host), watch, &contact)));
+    let service = Service::new(Arc::clone(&host), watch, &contact, shutdown.clone());
+    let router = router(Arc::new(service));
     let until = shutdown.clone().cancelled_owned();
     let answering = axum::serve(listener, router).with_graceful_shutdown(until);
     let answering = tokio::spawn(answering.into_future());

@@ -152,7 +152,11 @@ pub(super) async fn run(
                 let _ = tokio::time::timeout(Duration::from_millis(200), news.recv()).await;
             }
         };
-        let _ = tokio::time::timeout(PATIENCE, rests).await;
+        tokio::select! {
+            () = rests => {}
+            () = tokio::time::sleep(PATIENCE) => {}
+            () = service.shutdown.cancelled() => {}
+        }
     }
     let found = answers::run(store, &id).await?;
     Ok(Json(found.ok_or_else(|| no_run(id.as_str()))?))

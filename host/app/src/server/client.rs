@@ -23,17 +23,12 @@ const MAX_ANSWER: usize = 256 << 20;
 pub(crate) struct Serving(Contact);
 
 impl Serving {
-    /// The one of this data folder, if there is one.
-    ///
-    /// # Errors
-    /// None at present but those of the disk.
-    pub(crate) async fn find(data: &Path) -> Result<Option<Self>> {
-        let Some(contact) = Contact::read(data) else {
-            return Ok(None);
-        };
-        // What a process left that did not end well counts for nothing.
-        let answers = TcpStream::connect(contact.address).await.is_ok();
-        Ok(answers.then_some(Self(contact)))
+    /// The one of this data folder, if there is one that answers.
+    pub(crate) async fn find(data: &Path) -> Option<Self> {
+        let serving = Self(Contact::read(data)?);
+        // What a process left that did not end well counts for nothing, whoever listens there now.
+        let answers = serving.get("/api/waiting?limit=1").await.is_ok();
+        answers.then_some(serving)
     }
 
     /// Where it listens, as a URL without a slash at its end.
@@ -73,11 +68,15 @@ impl Serving {
 
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Value> {
         let Contact { address, token } = &self.0;
-        let gone = || format!("the serving process at {address} does not answer");
-        let stream = TcpStream::connect(address).await.with_context(gone)?;
+        let gone = || {
+            let message = format!("the serving process at {address} does not answer any more");
+            Failed::new(Exit::Fault, message)
+                .with_help("nothing is lost; its runs go on when it serves again")
+        };
+        let stream = TcpStream::connect(address).await.map_err(|_error| gone())?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
-            .with_context(gone)?;
+            .map_err(|_error| gone())?;
         let connection = tokio::spawn(connection);
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
             .context("the token in serve.json is none")?;
@@ -88,12 +87,15 @@ impl Serving {
             .header(HOST, address.to_string())
             .header(AUTHORIZATION, bearer)
             .body(Full::new(body))?;
-        let answer = sender.send_request(request).await.with_context(gone)?;
+        let answer = sender
+            .send_request(request)
+            .await
+            .map_err(|_error| gone())?;
         let is_success = answer.status().is_success();
         let status = answer.status();
         let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
         connection.abort();
-        let body = body.map_err(|error| anyhow::anyhow!("{}: {error}", gone()))?;
+        let body = body.map_err(|_error| gone())?;
         let value: Value = serde_json::from_slice(&body.to_bytes())
             .with_context(|| format!("what answers at {address} is no docket ({status})"))?;
         match is_success {

@@ -26,6 +26,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use docket_model::Digest;
 use secrecy::ExposeSecret as _;
+use tokio_util::sync::CancellationToken;
 
 use self::contact::Contact;
 use self::problem::Problem;
@@ -40,6 +41,8 @@ pub(crate) struct Service {
     host: Arc<Host>,
     watch: Arc<Watch>,
     address: SocketAddr,
+    /// Cancelled when the process is to end.
+    shutdown: CancellationToken,
     /// What `Host` may say.
     hosts: BTreeSet<String>,
     /// The token's digest: comparing digests tells nothing of the token by the time that it takes.
@@ -48,7 +51,12 @@ pub(crate) struct Service {
 
 impl Service {
     /// A service for whoever has this contact.
-    pub(crate) fn new(host: Arc<Host>, watch: Arc<Watch>, contact: &Contact) -> Self {
+    pub(crate) fn new(
+        host: Arc<Host>,
+        watch: Arc<Watch>,
+        contact: &Contact,
+        shutdown: CancellationToken,
+    ) -> Self {
         let address = contact.address;
         let mut hosts =
             BTreeSet::from([address.to_string(), format!("localhost:{}", address.port())]);
@@ -68,6 +76,7 @@ impl Service {
             host,
             watch,
             address,
+            shutdown,
             hosts,
             token: Digest::of(contact.token.expose_secret().as_bytes()),
         }

@@ -9,7 +9,7 @@ pub(crate) mod words;
 use anyhow::Result;
 use docket_engine::RunFilter;
 use docket_model::{Event, RunId};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(crate) use self::orders::step_path;
 use crate::answers;
@@ -17,7 +17,11 @@ use crate::cli::{Global, LookCommand, RunsCommand};
 use crate::exit::{Exit, Failed};
 use crate::host::{Host, store_failed};
 use crate::project::Project;
-use crate::render;
+use crate::render::{self, note};
+use crate::server::client::Serving;
+
+/// How many runs a serving process lists at most.
+const MOST: u32 = 1_000;
 
 pub(crate) async fn run(global: &Global, command: RunsCommand) -> Result<Exit> {
     let project = Project::load(global)?;
@@ -27,6 +31,9 @@ pub(crate) async fn run(global: &Global, command: RunsCommand) -> Result<Exit> {
         }
         RunsCommand::Look(look) => look,
     };
+    if let Some(serving) = Serving::find(&project.data).await {
+        return served(&serving, command, global.json).await;
+    }
     let host = Host::open(project, global).await?;
     match command {
         LookCommand::List { unfinished, limit } => {
@@ -35,9 +42,16 @@ pub(crate) async fn run(global: &Global, command: RunsCommand) -> Result<Exit> {
                 limit: Some(limit),
                 ..Default::default()
             };
-            list(&host, filter, global.json).await
+            let found = answers::runs(host.store.as_ref(), filter).await;
+            let found = found.map_err(|error| store_failed(&error))?;
+            list(&found, global.json);
+            Ok(Exit::Success)
         }
-        LookCommand::Show { id, effects } => show(&host, &id, effects, global.json).await,
+        LookCommand::Show { id, effects } => {
+            let found = answers::run(host.store.as_ref(), &run_id(&id)?).await;
+            let found = found.map_err(|error| store_failed(&error))?;
+            show(&found.ok_or_else(|| unknown(&id))?, effects, global.json)
+        }
         LookCommand::Resume { id } => resume::run(&host, id.as_deref(), global.json).await,
         LookCommand::Verify { id } => audit::verify(&host, id.as_deref(), global.json).await,
         LookCommand::Receipt { id } => audit::receipt(&host, &id, global.json).await,
@@ -50,6 +64,47 @@ pub(crate) async fn run(global: &Global, command: RunsCommand) -> Result<Exit> {
             state,
             workflow,
         } => resume::prune(&host, &older_than, &state, workflow, global.json).await,
+    }
+}
+
+/// The same by the process that serves the data folder, as far as that one can be asked.
+async fn served(serving: &Serving, command: LookCommand, as_json: bool) -> Result<Exit> {
+    match command {
+        LookCommand::List { unfinished, limit } => {
+            let limit = limit.clamp(1, MOST);
+            let path = format!("/api/runs?unfinished={unfinished}&limit={limit}");
+            list(&serving.get(&path).await?, as_json);
+            Ok(Exit::Success)
+        }
+        LookCommand::Show { id, effects } => {
+            let found = serving.get(&format!("/api/runs/{}", run_id(&id)?)).await?;
+            show(&found, effects, as_json)
+        }
+        LookCommand::Resume { id: Some(id) } => {
+            let path = format!("/api/runs/{}/resume", run_id(&id)?);
+            let resumed = serving.post(&path, &json!({})).await?;
+            match as_json {
+                true => render::line(&resumed.to_string()),
+                false => note!("run {id} goes on, by the process that serves the data folder"),
+            }
+            Ok(Exit::Success)
+        }
+        LookCommand::Resume { id: None } => {
+            note!("the process that serves the data folder drives all runs");
+            Ok(Exit::Success)
+        }
+        LookCommand::Verify { .. }
+        | LookCommand::Receipt { .. }
+        | LookCommand::Prune { .. }
+        | LookCommand::Documents { .. } => Err(Failed::new(
+            Exit::Storage,
+            format!(
+                "{} serves the data folder, and this needs it alone",
+                serving.url()
+            ),
+        )
+        .with_help("end `docket serve` first; its runs go on when it serves again")
+        .into()),
     }
 }
 
@@ -77,13 +132,9 @@ async fn known(host: &Host, id: &str) -> Result<(RunId, Vec<Event>)> {
     Ok((run, events))
 }
 
-async fn list(host: &Host, filter: RunFilter, as_json: bool) -> Result<Exit> {
-    let found = answers::runs(host.store.as_ref(), filter)
-        .await
-        .map_err(|error| store_failed(&error))?;
+fn list(found: &Value, as_json: bool) {
     if as_json {
-        render::line(&found.to_string());
-        return Ok(Exit::Success);
+        return render::line(&found.to_string());
     }
     let rows: Vec<_> = found["runs"]
         .as_array()
@@ -93,7 +144,6 @@ async fn list(host: &Host, filter: RunFilter, as_json: bool) -> Result<Exit> {
         .collect();
     let head = ["run", "workflow", "state", "started", "took", "waits for"];
     render::line(&render::table(&head, &rows));
-    Ok(Exit::Success)
 }
 
 fn row(run: &Value) -> Vec<String> {
@@ -127,16 +177,12 @@ fn waits(run: &Value) -> Vec<String> {
     .collect()
 }
 
-async fn show(host: &Host, id: &str, effects: bool, as_json: bool) -> Result<Exit> {
-    let (run, events) = known(host, id).await?;
-    let about = answers::run(host.store.as_ref(), &run)
-        .await
-        .map_err(|error| store_failed(&error))?
-        .ok_or_else(|| unknown(id))?;
+fn show(about: &Value, effects: bool, as_json: bool) -> Result<Exit> {
     if as_json {
         render::line(&about.to_string());
         return Ok(Exit::Success);
     }
+    let events: Vec<Event> = serde_json::from_value(about["events"].clone())?;
     for event in &events {
         for text in words::lines(event, effects) {
             render::line(&format!("{}  {text}", event.at.strftime("%T%.3f")));
@@ -146,7 +192,7 @@ async fn show(host: &Host, id: &str, effects: bool, as_json: bool) -> Result<Exi
         .as_array()
         .into_iter()
         .flatten()
-        .zip(waits(&about))
+        .zip(waits(about))
     {
         render::line(&format!("it waits for {words}"));
         for (name, label) in [("message", "because"), ("help", "help")] {

@@ -127,7 +127,7 @@ fn payload(text: &str) -> Result<Value> {
 
 /// Gives the order, to the serving process where there is one.
 pub(super) async fn give(global: &Global, project: Project, order: Order) -> Result<Exit> {
-    let answer = match Serving::find(&project.data).await? {
+    let answer = match Serving::find(&project.data).await {
         Some(serving) => remote(&serving, &order).await?,
         None => local(&Host::open(project, global).await?, order).await?,
     };
