@@ -24,6 +24,8 @@ pub(crate) struct Host {
     pub(crate) project: Project,
     pub(crate) store: Arc<dyn EventStore>,
     pub(crate) documents: Arc<dyn Documents>,
+    /// The same two as what they are, for those who copy them.
+    pub(crate) files: (Arc<SqliteStore>, Arc<FileDocuments>),
     pub(crate) connections: Arc<Connections>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) sandbox: Arc<Sandbox>,
@@ -44,7 +46,8 @@ impl Host {
     pub(crate) async fn open(project: Project, global: &Global) -> Result<Self> {
         let data = project.data.clone();
         let store = own(&data)?;
-        let documents: Arc<dyn Documents> = Arc::new(FileDocuments::open(&data.join("documents"))?);
+        let files = Arc::new(FileDocuments::open(&data.join("documents"))?);
+        let documents: Arc<dyn Documents> = Arc::clone(&files) as _;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let vault = vault(&data, &project.key_source(global)?)?;
         let connections = Connections::open(&project.spec.connections, vault, Arc::clone(&clock))
@@ -52,7 +55,8 @@ impl Host {
         let connections = Arc::new(connections);
         let sandbox = Arc::new(sandbox(&data, &documents, &connections)?);
         let plugins = install(&project, &sandbox).await?;
-        let store: Arc<dyn EventStore> = Arc::new(store);
+        let sqlite = Arc::new(store);
+        let store: Arc<dyn EventStore> = Arc::clone(&sqlite) as _;
         let engine = Arc::new(Engine::new(Ports {
             store: Arc::clone(&store),
             documents: Arc::clone(&documents),
@@ -64,6 +68,7 @@ impl Host {
             project,
             store,
             documents,
+            files: (sqlite, files),
             connections,
             engine,
             sandbox,

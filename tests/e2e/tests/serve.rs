@@ -224,6 +224,8 @@ async fn only_its_owner_is_let_in_and_wrong_requests_hear_what_to_do() {
             json!({"step": "[", "approved": true, "by": "x"}),
             400,
         ),
+        ("/api/backup", json!({"to": "copy"}), 400),
+        ("/api/runs/%FF/cancel", json!({}), 400),
         ("/api/nothing", json!({}), 404),
         ("/api/waiting", json!({}), 405),
     ] {
@@ -372,6 +374,12 @@ async fn the_command_line_talks_to_the_serving_process() {
     let shown = served.docket.run(&["runs", "show", "r-ask", "--effects"]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.contains("ask approved by Eva"), "{shown}");
+    let copy = served.lab.data().join("copy");
+    let copied = served.docket.run(&["backup", copy.to_str().unwrap()]);
+    assert_eq!(code(&copied), Some(0), "{copied:?}");
+    assert!(copy.join("journal.db").exists() && copy.join("components").exists());
+    let again = served.docket.run(&["backup", copy.to_str().unwrap()]);
+    assert_eq!(code(&again), Some(5), "{again:?}");
     let in_use = served.docket.run(&["runs", "verify"]);
     assert_eq!(code(&in_use), Some(5), "{in_use:?}");
     let listed = served.docket.run(&["runs", "list", "--json"]);

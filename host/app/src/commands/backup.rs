@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use docket_journal::{Backup, FileDocuments};
+use docket_journal::{Backup, FileDocuments, SqliteStore};
 use serde_json::json;
 
 use crate::cli::{BackupArgs, Global, RestoreArgs};
@@ -13,24 +13,53 @@ use crate::exit::{Exit, Failed};
 use crate::host::{make_private, own, store_failed};
 use crate::project::Project;
 use crate::render::{self, note};
+use crate::server::client::Serving;
 
-/// Copies what runs need into a new folder.
+/// Copies what runs need into a new folder; the serving process does it where there is one, and its
+/// runs go on.
 pub(crate) async fn write(global: &Global, arguments: &BackupArgs) -> Result<Exit> {
     let project = Project::load(global)?;
-    let (data, to) = (&project.data, &arguments.to);
-    let store = own(data)?;
-    let documents = FileDocuments::open(&data.join("documents"))?;
-    refuse_existing(to)?;
-    make_private(to).with_context(|| format!("the folder {}", to.display()))?;
-    // The journal comes last, and makes the folder a backup.
-    copy_files(&data.join("components"), &to.join("components"))?;
-    let backup = docket_journal::backup(&store, &documents, to).await;
-    let backup = backup.map_err(|error| store_failed(&error))?;
-    print(&backup, to, "copied to", global.json);
+    let to = std::path::absolute(&arguments.to)?;
+    let backup = match Serving::find(&project.data).await {
+        Some(serving) => {
+            let made = serving.post("/api/backup", &json!({"to": to})).await?;
+            let count = |name: &str| made[name].as_u64().unwrap_or_default();
+            Backup {
+                runs: count("runs"),
+                documents: count("documents"),
+            }
+        }
+        None => {
+            let store = own(&project.data)?;
+            let documents = FileDocuments::open(&project.data.join("documents"))?;
+            copy(&project.data, &store, &documents, &to).await?
+        }
+    };
+    print(&backup, &to, "copied to", global.json);
     if !global.json {
         note!("secrets are not in it; write those with: docket vault export FILE");
     }
     Ok(Exit::Success)
+}
+
+/// Copies what the runs of an open data folder need.
+pub(crate) async fn copy(
+    data: &Path,
+    store: &SqliteStore,
+    documents: &FileDocuments,
+    to: &Path,
+) -> Result<Backup> {
+    refuse_existing(to)?;
+    make_private(to).map_err(|error| {
+        Failed::new(Exit::Storage, format!("{}: {error}", to.display()))
+            .with_help("name a folder that can be made")
+    })?;
+    let backup = docket_journal::backup(store, documents, to).await;
+    let backup = backup.map_err(|error| store_failed(&error))?;
+    // After the journal: each component that it names was there before its run.
+    let (from, to) = (data.join("components"), to.join("components"));
+    tokio::task::spawn_blocking(move || copy_files(&from, &to)).await??;
+    Ok(backup)
 }
 
 /// Puts a backup into a data folder that has no journal.

@@ -15,6 +15,7 @@ mod vault;
 
 use anyhow::Result;
 
+pub(crate) use self::backup::copy as copy_data;
 pub(crate) use self::runs::step_path;
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::problem::Problem;
 use super::{Service, workflows};
 use crate::answers::{self, result_word};
-use crate::commands::step_path;
+use crate::commands::{copy_data, step_path};
 use crate::host::random_id;
 
 type Body = Result<Bytes, BytesRejection>;
@@ -304,6 +304,29 @@ pub(super) async fn connections(State(service): State<Arc<Service>>) -> Answer {
         .map_err(|error| Problem::fault(&error.to_string()))?;
     Ok(Json(
         found.map_err(|error| Problem::fault(&error.to_string()))?,
+    ))
+}
+
+/// `POST /api/backup`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Copied {
+    /// The new folder, by its whole path on this machine.
+    to: std::path::PathBuf,
+}
+
+pub(super) async fn backup(State(service): State<Arc<Service>>, body: Body) -> Answer {
+    let Copied { to } = read(body)?;
+    if !to.is_absolute() {
+        let what = "`to` is the whole path of a folder on this machine";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, what));
+    }
+    let host = &service.host;
+    let (store, documents) = &host.files;
+    let made = copy_data(&host.project.data, store, documents, &to).await;
+    let made = made.map_err(|error| Problem::of(&error))?;
+    Ok(Json(
+        json!({"folder": to, "runs": made.runs, "documents": made.documents}),
     ))
 }
 

@@ -22,7 +22,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use docket_model::Digest;
 use secrecy::ExposeSecret as _;
@@ -96,6 +96,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/inputs", get(api::inputs))
         .route("/waiting", get(api::waiting))
         .route("/connections", get(api::connections))
+        .route("/backup", post(api::backup))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         // Its body goes to the disk piece by piece.
         .route("/documents", post(documents::store))
@@ -127,7 +128,7 @@ async fn check_host(
     let name = only(request.headers(), header::HOST);
     let is_own = name.is_some_and(|name| service.hosts.contains(&name.to_lowercase()));
     match is_own {
-        true => Ok(next.run(request).await),
+        true => Ok(explained(next.run(request).await)),
         false => Err(Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
             "the Host header names another server",
@@ -136,6 +137,16 @@ async fn check_host(
             "ask http://{}, or a name that a connection's redirect-uri has",
             service.address
         ))),
+    }
+}
+
+/// What axum itself refuses, as a problem like all others.
+fn explained(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_plain = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    match response.status().is_client_error() && is_plain {
+        true => Problem::new(response.status(), "the request cannot be understood").into_response(),
+        false => response,
     }
 }
 
