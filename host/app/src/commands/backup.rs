@@ -54,12 +54,18 @@ pub(crate) async fn copy(
         Failed::new(Exit::Storage, format!("{}: {error}", to.display()))
             .with_help("name a folder that can be made")
     })?;
+    // The journal makes the folder a backup, so what it needs is there first; then what came
+    // meanwhile, since each component was there before the runs that are pinned to it.
+    components(data, to).await?;
     let backup = docket_journal::backup(store, documents, to).await;
     let backup = backup.map_err(|error| store_failed(&error))?;
-    // After the journal: each component that it names was there before its run.
-    let (from, to) = (data.join("components"), to.join("components"));
-    tokio::task::spawn_blocking(move || copy_files(&from, &to)).await??;
+    components(data, to).await?;
     Ok(backup)
+}
+
+async fn components(data: &Path, to: &Path) -> Result<()> {
+    let (from, to) = (data.join("components"), to.join("components"));
+    tokio::task::spawn_blocking(move || copy_files(&from, &to)).await?
 }
 
 /// Puts a backup into a data folder that has no journal.
@@ -115,10 +121,16 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copy_files(&entry.path(), &target)?;
-        } else if !target.exists() {
+        } else if !is_whole(&entry.path(), &target) {
             fs::copy(entry.path(), &target)
                 .with_context(|| format!("the file {}", target.display()))?;
         }
     }
     Ok(())
+}
+
+/// Whether a copy is there, rather than the beginning of one that broke off.
+fn is_whole(from: &Path, to: &Path) -> bool {
+    let size = |path: &Path| fs::metadata(path).ok().map(|about| about.len());
+    size(to).is_some_and(|copied| Some(copied) == size(from))
 }

@@ -100,8 +100,9 @@ fn passphrase(file: Option<&Path>) -> Result<SecretString> {
         Some(path) => std::fs::read_to_string(path)
             .map_err(|error| Failed::new(Exit::Invalid, format!("{}: {error}", path.display())))?,
         None => std::env::var(PASSPHRASE).map_err(|_| {
-            Failed::new(Exit::Usage, "a passphrase is needed")
-                .with_help(format!("give --passphrase-file FILE, or set {PASSPHRASE}"))
+            Failed::new(Exit::Usage, "a passphrase is needed").with_help(format!(
+                "give --passphrase-file FILE, or set {PASSPHRASE}"
+            ))
         })?,
     };
     Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))

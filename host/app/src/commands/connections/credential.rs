@@ -80,9 +80,8 @@ fn asks(arguments: &CredentialArgs) -> bool {
 }
 
 fn read(arguments: &CredentialArgs) -> Result<Credential> {
-    let invalid = |error: docket_connections::InvalidCredential| {
-        Failed::new(Exit::Invalid, error.to_string())
-    };
+    let invalid =
+        |error: docket_connections::InvalidCredential| Failed::new(Exit::Invalid, error.to_string());
     if let Some(path) = &arguments.certificate {
         return Ok(Credential::certificate(&file(path)?).map_err(invalid)?);
     }
@@ -102,8 +101,9 @@ fn read(arguments: &CredentialArgs) -> Result<Credential> {
 }
 
 fn file(path: &std::path::Path) -> Result<SecretString> {
-    let unreadable =
-        |error: std::io::Error| Failed::new(Exit::Invalid, format!("{}: {error}", path.display()));
+    let unreadable = |error: std::io::Error| {
+        Failed::new(Exit::Invalid, format!("{}: {error}", path.display()))
+    };
     let mut text = String::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MOST).read_to_string(&mut text))

@@ -38,9 +38,7 @@ pub(super) async fn test(host: &Host, arguments: &ProbeArgs, as_json: bool) -> R
     render::line(&format!("{} as {}", report.connection, report.account));
     report.lines.iter().for_each(show);
     if !arguments.send {
-        note!(
-            "\nSend As shows only when a mail is sent: --send sends one from each mailbox to itself"
-        );
+        note!("\nSend As shows only when a mail is sent: --send sends one from each mailbox to itself");
     }
     Ok(exit)
 }
@@ -61,10 +59,7 @@ fn show(line: &ProbeLine) {
         Check::SentItems => "Sent Items",
     };
     let subject = &line.subject;
-    render::line(&format!(
-        "  {mark} {check:<12} {subject:<36} {}",
-        line.detail
-    ));
+    render::line(&format!("  {mark} {check:<12} {subject:<36} {}", line.detail));
     for remedy in line.remedy.iter().flat_map(|remedy| remedy.lines()) {
         render::line(&format!("      {remedy}"));
     }

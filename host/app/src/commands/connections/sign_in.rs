@@ -106,8 +106,10 @@ where
     let visited = visit(begun.authorize_url);
     let answered = redirect.wait(&begun.state);
     // Whoever cannot even open the page is not waited for.
-    let ((), answer) =
-        tokio::try_join!(visited, given_up_by_ctrl_c(async { Ok(answered.await?) }))?;
+    let ((), answer) = tokio::try_join!(
+        visited,
+        given_up_by_ctrl_c(async { Ok(answered.await?) })
+    )?;
     let finished = host.connections.finish_sign_in(answer).await;
     Ok(finished.map_err(|error| match error {
         FinishError::Auth(error) => refused(ConnectionError::Auth(error)),

@@ -71,7 +71,7 @@ pub(super) async fn receipt(host: &Host, id: &str, as_json: bool) -> Result<Exit
 
 fn show(receipt: &Receipt) {
     let say = |label: &str, text: &dyn std::fmt::Display| {
-        render::line(&format!("{label:12}{text}"));
+        render::line(&format!("{label:11} {text}"));
     };
     say("run", &receipt.run);
     say("workflow", &receipt.workflow);
