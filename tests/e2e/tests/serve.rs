@@ -368,6 +368,11 @@ async fn the_command_line_talks_to_the_serving_process() {
     ];
     let waits = docket.run(&arguments);
     assert_eq!(code(&waits), Some(4), "{waits:?}");
+    let said = String::from_utf8_lossy(&waits.stderr);
+    assert!(
+        said.contains("/sign-in/people?user=anna%40contoso.example"),
+        "{said}"
+    );
     let cancelled = docket.run(&["runs", "cancel", "r-mail", "--json"]);
     assert_eq!(code(&cancelled), Some(0), "{cancelled:?}");
     assert_eq!(served.rests("r-mail").await["state"], "cancelled");

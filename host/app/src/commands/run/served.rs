@@ -98,7 +98,8 @@ fn somebody(serving: &Serving, id: &RunId, wait: &Value) -> Option<Failed> {
         "sign-in" => {
             let mut link = format!("{}/sign-in/{}", serving.url(), text("connection"));
             if let Some(user) = wait["user"].as_str() {
-                link += &format!("?user={user}");
+                let mut query = url::form_urlencoded::Serializer::new(String::new());
+                link += &format!("?{}", query.append_pair("user", user).finish());
             }
             Failed::new(
                 Exit::SignInNeeded,
