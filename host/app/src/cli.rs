@@ -1,8 +1,15 @@
 //! The command line.
 
+mod runs;
+
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub(crate) use self::runs::{
+    DecisionArgs, EndState, LookCommand, OrderCommand, ReplayArgs, RunsCommand,
+};
 
 /// Runs document workflows written in YAML, with plugins that can use an account and never read
 /// its token.
@@ -65,9 +72,17 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Runs a workflow and shows its steps.
     Run(RunArgs),
-    /// Looks at runs and goes on with unfinished ones.
+    /// Looks at runs, tells them something, and goes on with those that did not end.
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Runs a run again from its record, offline: nothing is sent, and nothing is recorded.
+    Replay(ReplayArgs),
+    /// Drives all runs, and answers HTTP requests, until Ctrl-C or SIGTERM.
+    Serve(ServeArgs),
+    /// Copies the journal, the documents and the plugins of runs into a new folder.
+    Backup(BackupArgs),
+    /// Puts such a copy into a data folder that has no journal yet.
+    Restore(RestoreArgs),
     /// Sets up the ways to accounts.
     #[command(subcommand)]
     Connections(ConnectionsCommand),
@@ -128,41 +143,30 @@ pub(crate) struct RunArgs {
     pub(crate) id: Option<String>,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum RunsCommand {
-    /// Lists runs, newest first.
-    List {
-        /// Only unfinished ones.
-        #[arg(long)]
-        unfinished: bool,
-        /// At most so many.
-        #[arg(long, default_value_t = 50, value_name = "N")]
-        limit: u32,
-    },
-    /// Shows a run, step by step.
-    Show {
-        /// The run.
-        #[arg(value_name = "RUN")]
-        id: String,
-        /// Every request with who it was sent as, and what came of it.
-        #[arg(long)]
-        effects: bool,
-    },
-    /// Goes on with an unfinished run, or with all of them.
-    Resume {
-        /// The run; without it all unfinished ones.
-        #[arg(value_name = "RUN")]
-        id: Option<String>,
-    },
-    /// Writes the documents that a run took in or made into a folder.
-    Documents {
-        /// The run.
-        #[arg(value_name = "RUN")]
-        id: String,
-        /// The folder; without it they are only listed.
-        #[arg(long, value_name = "DIR")]
-        to: Option<PathBuf>,
-    },
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to listen; port 0 is any free one. Only this machine is let in, so give a loopback
+    /// address.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// How many runs are driven at a time.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) at_once: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The new folder. It holds all that runs were given and did, so keep it like the data folder.
+    /// Secrets are not in it: `docket vault export` writes those.
+    #[arg(value_name = "DIR")]
+    pub(crate) to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The folder that `docket backup` wrote.
+    #[arg(value_name = "DIR")]
+    pub(crate) from: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -24,8 +24,11 @@ pub(crate) struct Host {
     pub(crate) project: Project,
     pub(crate) store: Arc<dyn EventStore>,
     pub(crate) documents: Arc<dyn Documents>,
+    /// The same two as what they are, for those who copy them.
+    pub(crate) files: (Arc<SqliteStore>, Arc<FileDocuments>),
     pub(crate) connections: Arc<Connections>,
     pub(crate) engine: Arc<Engine>,
+    pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) plugins: BTreeMap<String, Installed>,
     clock: Arc<dyn Clock>,
 }
@@ -43,19 +46,21 @@ impl Host {
     pub(crate) async fn open(project: Project, global: &Global) -> Result<Self> {
         let data = project.data.clone();
         let store = own(&data)?;
-        let documents: Arc<dyn Documents> = Arc::new(FileDocuments::open(&data.join("documents"))?);
+        let files = Arc::new(FileDocuments::open(&data.join("documents"))?);
+        let documents: Arc<dyn Documents> = Arc::clone(&files) as _;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let vault = vault(&data, &project.key_source(global)?)?;
         let connections = Connections::open(&project.spec.connections, vault, Arc::clone(&clock))
             .map_err(|error| Failed::new(Exit::Invalid, error.to_string()))?;
         let connections = Arc::new(connections);
-        let sandbox = sandbox(&data, &documents, &connections)?;
+        let sandbox = Arc::new(sandbox(&data, &documents, &connections)?);
         let plugins = install(&project, &sandbox).await?;
-        let store: Arc<dyn EventStore> = Arc::new(store);
+        let sqlite = Arc::new(store);
+        let store: Arc<dyn EventStore> = Arc::clone(&sqlite) as _;
         let engine = Arc::new(Engine::new(Ports {
             store: Arc::clone(&store),
             documents: Arc::clone(&documents),
-            runner: Arc::new(sandbox),
+            runner: Arc::clone(&sandbox) as _,
             clock: Arc::clone(&clock),
             timer: Arc::new(TokioTimer::new(Arc::clone(&clock))),
         }));
@@ -63,8 +68,10 @@ impl Host {
             project,
             store,
             documents,
+            files: (sqlite, files),
             connections,
             engine,
+            sandbox,
             plugins,
             clock,
         })
@@ -168,21 +175,25 @@ impl Host {
 
     /// An id for a new run: the time, so that ids sort, and chance.
     pub(crate) fn new_run_id(&self) -> Result<RunId> {
-        const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-        let mut chance = [0; 8];
-        getrandom::fill(&mut chance)
-            .map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
-        let tail: String = chance
-            .iter()
-            .map(|byte| char::from(LETTERS[usize::from(byte & 31)]))
-            .collect();
+        let tail = random_id()?;
         let id = format!("{}-{tail}", self.clock.now().strftime("%Y%m%d-%H%M%S"));
         Ok(id.parse()?)
     }
 }
 
+/// 8 letters and digits by chance: enough to tell things of one second apart, and no secret.
+pub(crate) fn random_id() -> Result<String> {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut chance = [0; 8];
+    getrandom::fill(&mut chance).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+    Ok(chance
+        .iter()
+        .map(|byte| char::from(LETTERS[usize::from(byte & 31)]))
+        .collect())
+}
+
 /// Makes a folder that its owner alone may look into: journals hold addresses and mail.
-fn make_private(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private(folder: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -261,7 +272,8 @@ pub(crate) fn load_failed(name: &str, error: &LoadError) -> Failed {
     Failed::new(exit, message).with_help(error.help())
 }
 
-fn store_failed(error: &StoreError) -> Failed {
+/// The journal's errors by exit code.
+pub(crate) fn store_failed(error: &StoreError) -> Failed {
     let failed = Failed::new(Exit::Storage, error.to_string());
     match error {
         StoreError::InUse(_) => failed.with_help("wait for the other docket, or end it"),

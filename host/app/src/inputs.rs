@@ -1,12 +1,16 @@
 //! The inputs of a run as the command line gives them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use docket_engine::Documents;
-use docket_model::{DocumentRef, InputType, Plan};
+use docket_model::{DocumentRef, InputSpec, InputType, Plan};
 use serde_json::{Map, Value};
 
 use crate::exit::{Exit, Failed};
+
+/// Stores a file as a document.
+pub(crate) type Store<'s> = dyn Fn(&Path) -> anyhow::Result<DocumentRef> + 's;
 
 /// Reads `--inputs-file` and the `--input`s over it. Documents are stored and stand as references.
 pub(crate) fn read(
@@ -14,6 +18,16 @@ pub(crate) fn read(
     file: Option<&Path>,
     given: &[String],
     documents: &dyn Documents,
+) -> anyhow::Result<Map<String, Value>> {
+    read_with(&plan.inputs, file, given, &|path| store(path, documents))
+}
+
+/// The same for whoever stores documents otherwise.
+pub(crate) fn read_with(
+    specs: &BTreeMap<String, InputSpec>,
+    file: Option<&Path>,
+    given: &[String],
+    store: &Store<'_>,
 ) -> anyhow::Result<Map<String, Value>> {
     let mut inputs = match file {
         Some(path) => {
@@ -32,8 +46,8 @@ pub(crate) fn read(
             Failed::new(Exit::Usage, format!("`--input {pair}` has no `=`"))
                 .with_help("write --input name=value, or --input name=@file")
         })?;
-        let kind = plan.inputs.get(name).map(|input| input.kind);
-        inputs.insert(name.to_owned(), value(name, text, kind, documents)?);
+        let kind = specs.get(name).map(|input| input.kind);
+        inputs.insert(name.to_owned(), value(name, text, kind, store)?);
     }
     Ok(inputs)
 }
@@ -42,13 +56,11 @@ fn value(
     name: &str,
     text: &str,
     kind: Option<InputType>,
-    documents: &dyn Documents,
+    store: &Store<'_>,
 ) -> anyhow::Result<Value> {
     let file = text.strip_prefix('@').map(Path::new);
     match (kind, file) {
-        (Some(InputType::Document), Some(path)) => {
-            Ok(serde_json::to_value(store(path, documents)?)?)
-        }
+        (Some(InputType::Document), Some(path)) => Ok(serde_json::to_value(store(path)?)?),
         (Some(InputType::Document), None) => Err(Failed::new(
             Exit::Invalid,
             format!("the input {name} is a document"),
@@ -78,7 +90,8 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).map_err(|error| missing(path, &error).into())
 }
 
-fn missing(path: &Path, error: &std::io::Error) -> Failed {
+/// What to say of a file that cannot be read.
+pub(crate) fn missing(path: &Path, error: &std::io::Error) -> Failed {
     Failed::new(Exit::Invalid, format!("{}: {error}", path.display()))
         .with_help("check the path; it is taken from the folder that you are in")
 }
@@ -111,7 +124,7 @@ fn store(path: &Path, documents: &dyn Documents) -> anyhow::Result<DocumentRef> 
 }
 
 /// The media type that a file's name promises.
-fn media_type(name: &str) -> &'static str {
+pub(crate) fn media_type(name: &str) -> &'static str {
     let extension = name
         .rsplit_once('.')
         .map(|(_, extension)| extension.to_ascii_lowercase());

@@ -1,6 +1,7 @@
 //! The `docket` binary: command line, views and wiring. It has no rules of its own; what it does is
 //! to hand the rooms to one another.
 
+mod answers;
 mod cli;
 mod clock;
 mod commands;
@@ -10,6 +11,7 @@ mod host;
 mod inputs;
 mod project;
 mod render;
+mod server;
 mod view;
 mod waking;
 

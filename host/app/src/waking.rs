@@ -29,6 +29,11 @@ pub(crate) async fn wake(
     }
 }
 
+/// Lets all runs look once more whether they still must wait for a sign-in.
+pub(crate) async fn wake_all(store: &dyn EventStore, engine: &Engine) -> Result<(), EngineError> {
+    tell(None, store, engine).await
+}
+
 async fn tell(
     authorized: Option<&Authorized>,
     store: &dyn EventStore,

@@ -99,7 +99,7 @@ pub fn components() -> PathBuf {
     folder
 }
 
-fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 

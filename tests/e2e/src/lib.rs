@@ -8,10 +8,12 @@
 )]
 
 pub mod apart;
+mod binary;
 mod crash;
 mod lab;
 mod time;
 
+pub use binary::Binary;
 pub use crash::{CrashingStore, Unsynced};
 pub use lab::{Ground, Host, Lab, Silent, TenantFacts, components};
 pub use time::LabClock;

@@ -1,17 +1,22 @@
 //! The commands, one module each.
 
+mod backup;
 mod connections;
 mod demo;
 mod plan;
 mod plugins;
+mod replay;
 mod run;
 mod runs;
+mod serve;
 mod tenant;
 mod validate;
 mod vault;
 
 use anyhow::Result;
 
+pub(crate) use self::backup::copy as copy_data;
+pub(crate) use self::runs::step_path;
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 
@@ -24,6 +29,10 @@ pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
         Command::Plan(arguments) => plan::run(&global, &arguments).await,
         Command::Run(arguments) => run::run(&global, &arguments).await,
         Command::Runs(command) => runs::run(&global, command).await,
+        Command::Replay(arguments) => replay::run(&global, &arguments).await,
+        Command::Serve(arguments) => serve::run(&global, &arguments).await,
+        Command::Backup(arguments) => backup::write(&global, &arguments).await,
+        Command::Restore(arguments) => backup::restore(&global, &arguments).await,
         Command::Connections(command) => connections::run(&global, command).await,
         Command::Vault(command) => vault::run(&global, command),
         Command::Plugins(command) => plugins::run(&global, command).await,

@@ -14,14 +14,13 @@ pub(crate) async fn run(global: &Global, arguments: &PlanArgs) -> Result<Exit> {
     let host = Host::open(Project::load(global)?, global).await?;
     let plan = host.plan(&arguments.file)?;
     if global.json {
-        let steps: Vec<Value> = plan
-            .steps
-            .iter()
-            .map(|step| step_json(&host, step))
-            .collect();
+        let list = |steps: &[PlannedStep]| -> Vec<Value> {
+            steps.iter().map(|step| step_json(&host, step)).collect()
+        };
         render::line(
             &json!({
-                "workflow": plan.workflow, "digest": plan.digest()?, "steps": steps,
+                "workflow": plan.workflow, "digest": plan.digest()?, "steps": list(&plan.steps),
+                "on-error": list(&plan.on_error),
                 "plugins": plan.plugins, "inputs": plan.inputs,
             })
             .to_string(),
@@ -41,32 +40,40 @@ fn show(host: &Host, plan: &Plan) -> Result<()> {
         ));
     }
     for step in &plan.steps {
-        let each = if step.for_each.is_some() {
-            ", for each item"
-        } else {
-            ""
-        };
-        let only = if step.condition.is_some() {
-            ", if its condition holds"
-        } else {
-            ""
-        };
-        render::line(&format!(
-            "\n{}: {}/{}{each}{only}",
-            step.id, step.plugin, step.action
-        ));
-        if let Some(account) = account(host, step) {
-            render::line(&format!("  as      {account}"));
-        }
-        for scope in scopes(host, step) {
-            render::line(&format!("  scope   {scope}"));
-        }
-        for (request, is_granted) in requests(host, plan, step) {
-            let mark = if is_granted { "granted" } else { "MISSING" };
-            render::line(&format!("  {mark} {request}"));
-        }
+        show_step(host, plan, step);
+    }
+    if !plan.on_error.is_empty() {
+        render::line("\nonce the run has failed:");
+    }
+    for step in &plan.on_error {
+        show_step(host, plan, step);
     }
     Ok(())
+}
+
+fn show_step(host: &Host, plan: &Plan, step: &PlannedStep) {
+    let each = match step.for_each {
+        Some(_) => ", for each item",
+        None => "",
+    };
+    let only = match step.condition {
+        Some(_) => ", if its condition holds",
+        None => "",
+    };
+    render::line(&format!(
+        "\n{}: {}/{}{each}{only}",
+        step.id, step.plugin, step.action
+    ));
+    if let Some(account) = account(host, step) {
+        render::line(&format!("  as      {account}"));
+    }
+    for scope in scopes(host, step) {
+        render::line(&format!("  scope   {scope}"));
+    }
+    for (request, is_granted) in requests(host, plan, step) {
+        let mark = if is_granted { "granted" } else { "MISSING" };
+        render::line(&format!("  {mark} {request}"));
+    }
 }
 
 fn step_json(host: &Host, step: &PlannedStep) -> Value {

@@ -1,5 +1,7 @@
 //! `docket run`: one run, from the file to its end.
 
+mod served;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Global, RunArgs};
 use crate::exit::{Exit, Failed};
-use crate::host::Host;
+use crate::host::{Host, engine_failed, store_failed};
 use crate::inputs;
 use crate::project::Project;
 use crate::render::{self, note};
+use crate::server::client::Serving;
 use crate::view::RunView;
 
 /// A run that was driven as far as it went.
@@ -25,7 +28,13 @@ pub(crate) struct Done {
 }
 
 pub(crate) async fn run(global: &Global, arguments: &RunArgs) -> Result<Exit> {
-    let host = Host::open(Project::load(global)?, global).await?;
+    let project = Project::load(global)?;
+    if let Some(serving) = Serving::find(&project.data).await {
+        let done = served::run(&serving, arguments).await?;
+        print(&done, global.json);
+        return Ok(exit_of(&done.result));
+    }
+    let host = Host::open(project, global).await?;
     let done = workflow(
         &host,
         &arguments.file,
@@ -63,27 +72,48 @@ pub(crate) async fn workflow(
             .map_err(|error| Failed::new(Exit::Usage, format!("{id}: {error}")))?,
         None => host.new_run_id()?,
     };
-    host.engine.start(&id, &plan, inputs).await?;
-    drive_plan(host, &id, &plan).await
+    let started = host.engine.start(&id, &plan, inputs).await;
+    started.map_err(|error| engine_failed(&error))?;
+    drive_plan(host, &id, &plan, &CancellationToken::new()).await
 }
 
 /// Goes on with a run that was started before.
 pub(crate) async fn drive(host: &Host, id: &RunId) -> Result<Done> {
-    let events = host.store.events(id).await?;
-    let plan = match events.first().map(|event| &event.kind) {
-        Some(EventKind::RunStarted { plan, .. }) => host.store.blob(*plan).await?,
-        _ => None,
-    };
-    let plan: Plan = match plan {
-        Some(bytes) => serde_json::from_slice(&bytes)?,
-        None => return Err(Failed::new(Exit::Storage, format!("run {id} has no plan")).into()),
-    };
-    drive_plan(host, id, &plan).await
+    let plan = plan_of(host, id).await?;
+    drive_plan(host, id, &plan, &CancellationToken::new()).await
 }
 
-async fn drive_plan(host: &Host, id: &RunId, plan: &Plan) -> Result<Done> {
+/// The same with several runs in turn: whoever interrupts one cancels `park`, and means all.
+pub(crate) async fn drive_next(host: &Host, id: &RunId, park: &CancellationToken) -> Result<Done> {
+    let plan = plan_of(host, id).await?;
+    drive_plan(host, id, &plan, park).await
+}
+
+/// The plan that a run follows.
+pub(crate) async fn plan_of(host: &Host, id: &RunId) -> Result<Plan> {
+    let damaged = |error| store_failed(&error);
+    let events = host.store.events(id).await.map_err(damaged)?;
+    let plan = match events.first().map(|event| &event.kind) {
+        Some(EventKind::RunStarted { plan, .. }) => {
+            host.store.blob(*plan).await.map_err(damaged)?
+        }
+        _ => None,
+    };
+    match plan {
+        Some(bytes) => Ok(serde_json::from_slice(&bytes)?),
+        None => Err(Failed::new(Exit::Storage, format!("run {id} has no plan"))
+            .with_help("restore the data folder from a backup")
+            .into()),
+    }
+}
+
+async fn drive_plan(
+    host: &Host,
+    id: &RunId,
+    plan: &Plan,
+    park: &CancellationToken,
+) -> Result<Done> {
     note!("{}  run {id}", plan.workflow);
-    let park = CancellationToken::new();
     let driven = host
         .engine
         .drive(id, Arc::new(RunView::new(plan)), park.clone());
@@ -108,7 +138,7 @@ async fn drive_plan(host: &Host, id: &RunId, plan: &Plan) -> Result<Done> {
         )
         .with_help(format!("go on with: docket runs resume {id}"))
         .into()),
-        Err(error) => Err(crate::host::engine_failed(&error).into()),
+        Err(error) => Err(engine_failed(&error).into()),
     }
 }
 

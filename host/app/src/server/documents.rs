@@ -1,0 +1,64 @@
+//! `POST /api/documents?name=…&media-type=…`: stores a document, and answers how inputs name it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use docket_model::DocumentRef;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+
+use super::Service;
+use super::api::pairs;
+use super::problem::Problem;
+
+/// The largest document that is taken: more than a mail can carry.
+const MAX_DOCUMENT: u64 = 512 << 20;
+
+pub(super) async fn store(
+    State(service): State<Arc<Service>>,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    let (mut name, mut media_type) = (None, None);
+    for (key, value) in pairs(query.as_deref()) {
+        match &*key {
+            "name" => name = Some(value),
+            "media-type" => media_type = Some(value),
+            _ => {}
+        }
+    }
+    let Some(name) = name.filter(|name| !name.is_empty() && name.len() <= 255) else {
+        let what = "the document's file name is missing, or has more than 255 bytes";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, what)
+            .with_help("POST /api/documents?name=agreement.pdf"));
+    };
+    let media_type = media_type.unwrap_or_else(|| crate::inputs::media_type(&name).to_owned());
+    let disk = |error: std::io::Error| Problem::fault(&error.to_string());
+    let mut writer = service.host.documents.create().map_err(disk)?;
+    let mut body = body;
+    let mut size = 0_u64;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_broken| {
+            Problem::new(StatusCode::BAD_REQUEST, "the body broke off; send it again")
+        })?;
+        let Some(bytes) = frame.data_ref() else {
+            continue;
+        };
+        size += bytes.len() as u64;
+        if size > MAX_DOCUMENT {
+            let what = "the document has more than 512 MB";
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, what));
+        }
+        tokio::task::block_in_place(|| writer.write(bytes)).map_err(disk)?;
+    }
+    let (digest, size) = tokio::task::block_in_place(|| writer.finish()).map_err(disk)?;
+    Ok(Json(json!(DocumentRef {
+        digest,
+        name,
+        media_type,
+        size,
+    })))
+}

@@ -1,0 +1,128 @@
+//! `GET /metrics`: the text exposition format of Prometheus, version 0.0.4. No name of a person or a
+//! mailbox is in it, since it asks for no token.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use docket_connections::{Lapse, LapseKind};
+use docket_engine::WaitFilter;
+
+use super::Service;
+use super::problem::Problem;
+
+pub(super) async fn show(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
+    let mut waiting: BTreeMap<&str, u64> = ["sign-in", "timer", "event", "approval", "retry"]
+        .map(|kind| (kind, 0))
+        .into();
+    for one in service.host.store.waiting(WaitFilter::default()).await? {
+        *waiting.entry(one.step.wait.on.kind()).or_default() += 1;
+    }
+    let ready = service.host.store.ready().await?.len();
+    let host = Arc::clone(&service.host);
+    let asked = tokio::task::spawn_blocking(move || host.connections.forecast(host.now()));
+    let lapses = asked
+        .await
+        .map_err(|error| Problem::fault(&error.to_string()))?
+        .map_err(|error| Problem::fault(&error.to_string()))?;
+    let mut text = String::new();
+    let counts = &service.watch.counts;
+    let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    head(
+        &mut text,
+        "docket_runs_finished_total",
+        "counter",
+        "Runs that ended since the start.",
+    );
+    for (state, count) in [
+        ("succeeded", &counts.succeeded),
+        ("failed", &counts.failed),
+        ("cancelled", &counts.cancelled),
+    ] {
+        line(
+            &mut text,
+            "docket_runs_finished_total",
+            &[("state", state)],
+            read(count),
+        );
+    }
+    let name = "docket_effects_total";
+    head(
+        &mut text,
+        name,
+        "counter",
+        "Requests sent since the start that cannot be repeated.",
+    );
+    line(&mut text, name, &[], read(&counts.effects));
+    let name = "docket_runs_ready";
+    head(&mut text, name, "gauge", "Runs under way, or about to be.");
+    line(&mut text, name, &[], ready as u64);
+    let name = "docket_steps_waiting";
+    head(
+        &mut text,
+        name,
+        "gauge",
+        "Steps of parked runs, by what they wait for.",
+    );
+    for (kind, count) in waiting {
+        line(&mut text, name, &[("kind", kind)], count);
+    }
+    let name = "docket_connection_lapses";
+    head(
+        &mut text,
+        name,
+        "gauge",
+        "What of a connection has ended or ends within 30 days.",
+    );
+    for ((connection, kind), count) in by_kind(&lapses) {
+        line(
+            &mut text,
+            name,
+            &[("connection", connection), ("kind", kind)],
+            count,
+        );
+    }
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+fn by_kind(lapses: &[Lapse]) -> BTreeMap<(&str, &'static str), u64> {
+    let mut counts = BTreeMap::new();
+    for lapse in lapses {
+        let kind = match lapse.kind {
+            LapseKind::ClientSecret => "client-secret",
+            LapseKind::Certificate => "certificate",
+            LapseKind::SignIn => "sign-in",
+            LapseKind::Damaged => "damaged",
+        };
+        *counts.entry((lapse.connection.as_str(), kind)).or_default() += 1;
+    }
+    counts
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: u64) {
+    let labels: Vec<String> = labels
+        .iter()
+        .map(|(name, value)| {
+            let value = value
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n");
+            format!("{name}=\"{value}\"")
+        })
+        .collect();
+    let labels = match labels.is_empty() {
+        true => String::new(),
+        false => format!("{{{}}}", labels.join(",")),
+    };
+    let _ = writeln!(text, "{name}{labels} {value}");
+}

@@ -1,0 +1,193 @@
+//! The server of `docket serve`: an API for programs on this machine, and the pages that a sign-in
+//! needs. The router is a function of the service, the server one of a listener and a shutdown.
+//!
+//! Every path below `/api` asks for the bearer token of `serve.json`. All paths ask for a `Host` that
+//! is this server's, so that no page of another origin reaches it by a name of its own.
+
+mod api;
+pub(crate) mod client;
+pub(crate) mod contact;
+mod documents;
+mod metrics;
+mod problem;
+mod sign_in;
+mod watch;
+mod workflows;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use docket_model::Digest;
+use secrecy::ExposeSecret as _;
+use tokio_util::sync::CancellationToken;
+
+use self::contact::Contact;
+use self::problem::Problem;
+pub(crate) use self::watch::Watch;
+use crate::host::Host;
+
+/// The longest body that is read, but of a document: inputs of one run.
+const MAX_BODY: usize = 4 << 20;
+
+/// What the handlers work with.
+pub(crate) struct Service {
+    host: Arc<Host>,
+    watch: Arc<Watch>,
+    address: SocketAddr,
+    /// Cancelled when the process is to end.
+    shutdown: CancellationToken,
+    /// What `Host` may say.
+    hosts: BTreeSet<String>,
+    /// The token's digest: comparing digests tells nothing of the token by the time that it takes.
+    token: Digest,
+}
+
+impl Service {
+    /// A service for whoever has this contact.
+    pub(crate) fn new(
+        host: Arc<Host>,
+        watch: Arc<Watch>,
+        contact: &Contact,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let address = contact.address;
+        let mut hosts =
+            BTreeSet::from([address.to_string(), format!("localhost:{}", address.port())]);
+        // Those under which a reverse proxy lets people sign in.
+        let connections = host.project.spec.connections.values();
+        for uri in connections.filter_map(|spec| spec.redirect_uri.as_ref()) {
+            if let Ok(uri) = url::Url::parse(uri)
+                && let Some(name) = uri.host_str()
+            {
+                hosts.insert(match uri.port() {
+                    Some(port) => format!("{name}:{port}"),
+                    None => name.to_owned(),
+                });
+            }
+        }
+        Self {
+            host,
+            watch,
+            address,
+            shutdown,
+            hosts,
+            token: Digest::of(contact.token.expose_secret().as_bytes()),
+        }
+    }
+}
+
+/// Everything that the server answers.
+pub(crate) fn router(service: Arc<Service>) -> Router {
+    let api = Router::new()
+        .route("/runs", get(api::runs).post(api::start))
+        .route("/runs/{id}", get(api::run))
+        .route("/runs/{id}/cancel", post(api::cancel))
+        .route("/runs/{id}/resume", post(api::resume))
+        .route("/runs/{id}/rerun", post(api::rerun))
+        .route("/runs/{id}/signals", post(api::signal))
+        .route("/runs/{id}/approvals", post(api::decide))
+        .route("/inputs", get(api::inputs))
+        .route("/waiting", get(api::waiting))
+        .route("/connections", get(api::connections))
+        .route("/backup", post(api::backup))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        // Its body goes to the disk piece by piece.
+        .route("/documents", post(documents::store))
+        .fallback(nothing)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&service),
+            ask_for_token,
+        ));
+    Router::new()
+        .nest("/api", api)
+        .route("/oauth/callback", get(sign_in::callback))
+        .route("/sign-in/{connection}", get(sign_in::begin))
+        .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics::show))
+        .fallback(nothing)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&service),
+            check_host,
+        ))
+        .with_state(service)
+}
+
+async fn check_host(
+    State(service): State<Arc<Service>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let name = only(request.headers(), header::HOST);
+    let is_own = name.is_some_and(|name| service.hosts.contains(&name.to_lowercase()));
+    match is_own {
+        true => Ok(explained(next.run(request).await)),
+        false => Err(Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "the Host header names another server",
+        )
+        .with_help(format!(
+            "ask http://{}, or a name that a connection's redirect-uri has",
+            service.address
+        ))),
+    }
+}
+
+/// What axum itself refuses, as a problem like all others.
+fn explained(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_plain = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    match response.status().is_client_error() && is_plain {
+        true => Problem::new(response.status(), "the request cannot be understood").into_response(),
+        false => response,
+    }
+}
+
+async fn ask_for_token(
+    State(service): State<Arc<Service>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let given = only(request.headers(), header::AUTHORIZATION);
+    let given = given.and_then(|text| text.strip_prefix("Bearer "));
+    let fits = given.is_some_and(|token| Digest::of(token.as_bytes()) == service.token);
+    match fits {
+        true => Ok(next.run(request).await),
+        false => Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "the bearer token is missing or wrong",
+        )
+        .with_help(
+            "send `Authorization: Bearer …` with the token of serve.json, in the data folder",
+        )),
+    }
+}
+
+/// A header that stands there once.
+fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    let mut all = headers.get_all(name).iter();
+    let value = all.next()?.to_str().ok()?;
+    all.next().is_none().then_some(value)
+}
+
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+async fn nothing() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address")
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this address does not take this method",
+    )
+}

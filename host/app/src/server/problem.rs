@@ -1,0 +1,117 @@
+//! What was wrong with a request, as `application/problem+json` (RFC 9457). Beside its members there
+//! is `help`, what to do about it, and `exit`, the exit code that the command line has for it.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use docket_engine::{EngineError, StoreError};
+use serde_json::json;
+
+use crate::exit::{Exit, Failed};
+use crate::host::{engine_failed, store_failed};
+
+/// Why a request was refused.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    failed: Failed,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            failed: Failed::new(Exit::Invalid, detail),
+        }
+    }
+
+    pub(super) fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.failed.help = Some(help.into());
+        self
+    }
+
+    /// An error of the command line's.
+    pub(super) fn of(error: &anyhow::Error) -> Self {
+        let Some(failed) = error.downcast_ref::<Failed>() else {
+            return Self::fault(&error.to_string());
+        };
+        let status = match failed.exit {
+            Exit::Usage | Exit::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            Exit::Storage => StatusCode::INSUFFICIENT_STORAGE,
+            Exit::SignInNeeded | Exit::RunFailed => StatusCode::CONFLICT,
+            Exit::Success | Exit::Fault => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self {
+            status,
+            failed: Failed {
+                exit: failed.exit,
+                message: failed.message.clone(),
+                help: failed.help.clone(),
+            },
+        }
+    }
+
+    /// A fault of the host; what it is stands in the log.
+    pub(super) fn fault(what: &str) -> Self {
+        tracing::error!("a request could not be answered: {what}");
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            failed: Failed::new(Exit::Fault, "the request could not be answered")
+                .with_help("the log of the serving process says why"),
+        }
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        let status = match &error {
+            EngineError::UnknownRun(_) => StatusCode::NOT_FOUND,
+            EngineError::StartedDifferently(_)
+            | EngineError::Over(_)
+            | EngineError::NotFailed(_)
+            | EngineError::UnderWay(_)
+            | EngineError::Waits { .. }
+            | EngineError::Parked(_)
+            | EngineError::SignInNeeded { .. } => StatusCode::CONFLICT,
+            EngineError::MissingDocument { .. } | EngineError::Unstartable(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            EngineError::Store(StoreError::Full(_)) => StatusCode::INSUFFICIENT_STORAGE,
+            EngineError::Fault { .. } | EngineError::Store(_) | EngineError::Documents(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self {
+            status,
+            failed: engine_failed(&error),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            failed: store_failed(&error),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self { status, failed } = self;
+        let body = json!({
+            "type": "about:blank", "title": status.canonical_reason().unwrap_or_default(),
+            "status": status.as_u16(), "detail": failed.message, "help": failed.help,
+            "exit": failed.exit as u8,
+        });
+        let mut response = (status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        let kind = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, kind);
+        if status == StatusCode::UNAUTHORIZED {
+            let how = HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, how);
+        }
+        response
+    }
+}

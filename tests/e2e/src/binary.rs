@@ -1,0 +1,138 @@
+//! The `docket` binary over a laboratory's data folder, as a person runs it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use docket_tenant::DEMO_CLIENT_ID;
+
+use crate::lab::workspace;
+use crate::{Lab, TenantFacts, components};
+
+/// A project that uses a laboratory's tenant, data folder and vault.
+pub struct Binary {
+    project: PathBuf,
+    data: PathBuf,
+    key: PathBuf,
+}
+
+impl Binary {
+    /// Writes the project, with the example workflows, into the laboratory's folder. No host of the
+    /// laboratory may be open while the binary runs.
+    #[must_use]
+    pub fn over(lab: &Lab) -> Self {
+        let project = lab.data().join("project");
+        let folder = workspace().join("workflows");
+        copy(&folder, &project);
+        let facts = TenantFacts::of(&lab.tenant);
+        std::fs::write(project.join("docket.yaml"), yaml(&facts)).expect("docket.yaml");
+        std::fs::write(project.join("ca.pem"), &facts.ca_pem).expect("the CA");
+        Self {
+            project,
+            data: lab.data().to_owned(),
+            key: lab.data().join("vault.key"),
+        }
+    }
+
+    /// The same with another data folder; the vault's key stays.
+    #[must_use]
+    pub fn with_data(mut self, data: &Path) -> Self {
+        self.data = data.to_owned();
+        self
+    }
+
+    /// The project's folder.
+    #[must_use]
+    pub fn project(&self) -> &Path {
+        &self.project
+    }
+
+    /// The binary with these arguments, about to run.
+    ///
+    /// # Panics
+    /// Where it is not built: `cargo build --workspace --bin docket` does that.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let test = std::env::current_exe().expect("a path");
+        // `target/debug/deps/test-1234` stands beside `target/debug/docket`.
+        let folder = test.ancestors().nth(2).expect("a folder");
+        let docket = folder
+            .join("docket")
+            .with_extension(std::env::consts::EXE_EXTENSION);
+        assert!(
+            docket.exists(),
+            "run `cargo build --workspace --bin docket` first"
+        );
+        let mut command = Command::new(docket);
+        command
+            .args(arguments)
+            .arg("-C")
+            .arg(&self.project)
+            .arg("--data")
+            .arg(&self.data)
+            .arg("--key-file")
+            .arg(&self.key)
+            .env_remove("DOCKET_LOG");
+        command
+    }
+
+    /// Runs it to its end.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("a process")
+    }
+}
+
+fn yaml(facts: &TenantFacts) -> String {
+    let origin = |url: &url::Url| url.as_str().trim_end_matches('/').to_owned();
+    let place = format!(
+        "    tenant: {}
+    client-id: {DEMO_CLIENT_ID}
+    authority: {}
+    endpoints:
+      graph: {}
+      outlook: {}
+    ca-file: ca.pem
+    allow-addresses: [127.0.0.0/8]
+",
+        facts.tenant_id,
+        origin(&facts.authority),
+        origin(&facts.graph),
+        origin(&facts.outlook),
+    );
+    let plugin = |name: &str| {
+        let file = components().join(name).with_extension("wasm");
+        let file = file.canonicalize().expect("a component");
+        format!(
+            "  {name}:\n    source: {}\n    grants: all-requested\n",
+            file.display()
+        )
+    };
+    format!(
+        "connections:
+  contoso:
+    kind: service-account
+    account: {}
+    mailboxes: [contracts@contoso.example, invoices@contoso.example]
+{place}  people:
+    kind: per-user
+{place}plugins:
+{}{}",
+        crate::lab::ACCOUNT,
+        plugin("exchange"),
+        plugin("graph-import"),
+    )
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => {
+                std::fs::copy(entry.path(), target).expect("a copy");
+            }
+        }
+    }
+}

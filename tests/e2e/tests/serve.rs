@@ -1,0 +1,405 @@
+//! `docket serve` as a process, over real HTTP: who is let in, runs from their start to their end,
+//! sign-ins, and the order to end.
+
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Output, Stdio};
+
+use docket_e2e::{Binary, Lab};
+use docket_tenant::{DEMO_CLIENT_ID, RedirectKind, RedirectUri, TenantConfig};
+use reqwest::{Client, Method, Response};
+use serde_json::{Value, json};
+
+const ANNA: &str = "anna@contoso.example";
+
+/// A serving process over a laboratory.
+struct Served {
+    lab: Lab,
+    docket: Binary,
+    process: Child,
+    url: String,
+    token: String,
+    client: Client,
+}
+
+impl Served {
+    async fn start() -> Self {
+        let mut config = TenantConfig::contoso();
+        config.apps[0].redirects.push(RedirectUri {
+            uri: "http://localhost/oauth/callback".to_owned(),
+            kind: RedirectKind::Web,
+        });
+        let lab = Lab::start_with(config).await;
+        let docket = Binary::over(&lab);
+        let secret = lab.tenant.state().client_secret(DEMO_CLIENT_ID).unwrap();
+        let file = lab.data().join("secret");
+        std::fs::write(&file, secret).unwrap();
+        let file = file.to_str().unwrap();
+        let added = docket.run(&["connections", "add", "people", "--secret-file", file]);
+        assert!(added.status.success(), "{added:?}");
+        std::fs::write(
+            docket.project().join("ask.yaml"),
+            "workflow: ask
+on: {manual: }
+steps:
+  - {id: ask, uses: wait/approval, with: {message: Pay?}}
+  - {id: hear, uses: wait/event, with: {name: paid}}
+outputs:
+  by: ${{ steps.ask.output.by }}
+  sum: ${{ steps.hear.output }}
+",
+        )
+        .unwrap();
+        let (process, url) = serve(&docket);
+        let contact = std::fs::read(lab.data().join("serve.json")).unwrap();
+        let contact: Value = serde_json::from_slice(&contact).unwrap();
+        assert_eq!(
+            format!("http://{}", contact["address"].as_str().unwrap()),
+            url
+        );
+        let token = contact["token"].as_str().unwrap().to_owned();
+        #[allow(clippy::disallowed_methods, reason = "the test is no part of the host")]
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none());
+        Self {
+            lab,
+            docket,
+            process,
+            url,
+            token,
+            client: client.build().unwrap(),
+        }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        let request = request.bearer_auth(&self.token).body(body.to_string());
+        answer(request.send().await.unwrap()).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let (status, value) = self.ask(Method::GET, path, &Value::Null).await;
+        assert_eq!(status, 200, "{value}");
+        value
+    }
+
+    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        self.ask(Method::POST, path, &body).await
+    }
+
+    async fn document(&self, name: &str) -> Value {
+        let url = format!("{}/api/documents?name={name}", self.url);
+        let request = self.client.post(url).bearer_auth(&self.token);
+        let (status, value) = answer(request.body(vec![b'%'; 30_000]).send().await.unwrap()).await;
+        assert_eq!(status, 200, "{value}");
+        assert_eq!(value["size"], 30_000);
+        value
+    }
+
+    /// A run once it has ended or waits.
+    async fn rests(&self, run: &str) -> Value {
+        loop {
+            let run = self.get(&format!("/api/runs/{run}?wait=true")).await;
+            if run["state"] != "unfinished" {
+                return run;
+            }
+        }
+    }
+
+    /// Tells the process to end, as a service manager does, and waits for it.
+    fn end(&mut self) {
+        let pid = self.process.id().to_string();
+        let told = std::process::Command::new("kill")
+            .args(["-TERM", &pid])
+            .status();
+        assert!(told.unwrap().success());
+        let ended = self.process.wait().unwrap();
+        assert_eq!(ended.code(), Some(0), "{ended:?}");
+        assert!(!self.lab.data().join("serve.json").exists());
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Where a test ended before.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Starts to serve, and gives the address once it answers.
+fn serve(docket: &Binary) -> (Child, String) {
+    let mut process = docket
+        .command(&["serve", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut lines = BufReader::new(process.stdout.take().unwrap());
+    lines.read_line(&mut line).unwrap();
+    let said: Value = serde_json::from_str(&line).unwrap();
+    (process, said["url"].as_str().unwrap().to_owned())
+}
+
+async fn answer(response: Response) -> (u16, Value) {
+    let status = response.status();
+    let kind = response.headers().get("content-type").cloned();
+    let text = response.text().await.unwrap();
+    let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    if status.is_client_error() {
+        assert_eq!(kind.unwrap(), "application/problem+json", "{value}");
+        assert_eq!(value["status"], status.as_u16());
+        assert!(value["detail"].is_string(), "{value}");
+    }
+    (status.as_u16(), value)
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_its_owner_is_let_in_and_wrong_requests_hear_what_to_do() {
+    let mut served = Served::start().await;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = std::fs::metadata(served.lab.data().join("serve.json")).unwrap();
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    }
+    let ask = |path: &str, headers: &[(&str, &str)]| {
+        let mut request = served.client.get(format!("{}{path}", served.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        async { answer(request.send().await.unwrap()).await }
+    };
+    let bearer = format!("Bearer {}", served.token);
+    assert_eq!(ask("/healthz", &[]).await.0, 200);
+    for headers in [
+        vec![],
+        vec![("authorization", "Bearer ")],
+        vec![("authorization", "Bearer wrong")],
+        vec![("authorization", served.token.as_str())],
+        vec![
+            ("authorization", &bearer),
+            ("authorization", "Bearer wrong"),
+        ],
+    ] {
+        for path in [
+            "/api/runs",
+            "/api/waiting",
+            "/api/connections",
+            "/api/nothing",
+        ] {
+            let (status, problem) = ask(path, &headers).await;
+            assert_eq!(status, 401, "{path} {headers:?} {problem}");
+            assert!(!problem.to_string().contains(&served.token));
+        }
+    }
+    for host in ["evil.example", "evil.example:80", "127.0.0.1", "localhost"] {
+        for path in ["/api/runs", "/healthz", "/metrics", "/sign-in/people"] {
+            let headers = [("authorization", bearer.as_str()), ("host", host)];
+            assert_eq!(ask(path, &headers).await.0, 421, "{path} {host}");
+        }
+    }
+    for (path, body, expected) in [
+        ("/api/runs", json!({"workflow": "no-such"}), 404),
+        ("/api/runs", json!({"workflow": "/etc/passwd"}), 404),
+        (
+            "/api/runs",
+            json!({"workflow": "ask", "inputs": {"x": 1}}),
+            422,
+        ),
+        ("/api/runs", json!({"workflow": "ask", "id": "no id"}), 400),
+        ("/api/runs", json!({"workflow": "ask", "more": 1}), 400),
+        ("/api/runs", json!("ask"), 400),
+        ("/api/runs/none/cancel", json!({}), 404),
+        ("/api/runs/none/signals", json!({"name": "x"}), 404),
+        (
+            "/api/runs/none/approvals",
+            json!({"step": "[", "approved": true, "by": "x"}),
+            400,
+        ),
+        ("/api/backup", json!({"to": "copy"}), 400),
+        ("/api/runs/%FF/cancel", json!({}), 400),
+        ("/api/nothing", json!({}), 404),
+        ("/api/waiting", json!({}), 405),
+    ] {
+        let (status, problem) = served.post(path, body).await;
+        assert_eq!(status, expected, "{path} {problem}");
+    }
+    let forged = format!("{}/oauth/callback?state=s&code=c", served.url);
+    let refused = served.client.get(forged).send().await.unwrap();
+    assert_eq!(refused.status(), 400);
+    served.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_start_once_wait_for_people_and_end() {
+    let mut served = Served::start().await;
+    let order = json!({
+        "workflow": "signed-contract-confirmation", "id": "r-http",
+        "inputs": {
+            "title": "Lease", "signers": [{"name": "Anna", "email": "anna.berger@fabrikam.example"}],
+            "document": served.document("lease.pdf").await,
+            "certificate": served.document("certificate.pdf").await,
+        },
+    });
+    for _ in 0..2 {
+        let (status, started) = served.post("/api/runs", order.clone()).await;
+        assert_eq!(
+            (status, &started["id"]),
+            (202, &json!("r-http")),
+            "{started}"
+        );
+    }
+    let other = json!({"workflow": "ask", "id": "r-http"});
+    assert_eq!(served.post("/api/runs", other).await.0, 409);
+    assert_eq!(served.rests("r-http").await["state"], "succeeded");
+    let sent = served.lab.mailboxes().await.to_string();
+    assert_eq!(sent.matches("\"Signed: Lease\"").count(), 1, "{sent}");
+
+    let order = json!({
+        "workflow": "personal-confirmation", "id": "r-anna",
+        "inputs": {
+            "owner": ANNA, "to": "ben.keller@fabrikam.example", "title": "Loan",
+            "document": served.document("loan.pdf").await,
+        },
+    });
+    assert_eq!(served.post("/api/runs", order).await.0, 202);
+    assert_eq!(served.rests("r-anna").await["state"], "waiting");
+    let waiting = served.get("/api/waiting?kind=sign-in").await;
+    assert_eq!(waiting["waiting"][0]["user"], ANNA, "{waiting}");
+    let link = format!("{}/sign-in/people?user={ANNA}", served.url);
+    let away = served.client.get(link).send().await.unwrap();
+    assert_eq!(away.status(), 303);
+    let to = away.headers()["location"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let landed = served.lab.tenant.sign_in(&to, ANNA).await.unwrap();
+    assert_eq!(landed, 200);
+    // It goes on by itself.
+    while served.rests("r-anna").await["state"] == "waiting" {}
+    assert_eq!(served.rests("r-anna").await["state"], "succeeded");
+    let connections = served.get("/api/connections").await;
+    assert_eq!(
+        connections["connections"][1]["signed-in"][0]["account"], ANNA,
+        "{connections}"
+    );
+
+    let metrics = served
+        .client
+        .get(format!("{}/metrics", served.url))
+        .send()
+        .await;
+    let metrics = metrics.unwrap().text().await.unwrap();
+    assert!(
+        metrics.contains("docket_runs_finished_total{state=\"succeeded\"} 2\n"),
+        "{metrics}"
+    );
+    assert!(!metrics.contains("contoso.example"), "{metrics}");
+    served.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_talks_to_the_serving_process() {
+    let mut served = Served::start().await;
+    let docket = &served.docket;
+    let ask = docket.project().join("ask.yaml");
+    let waits = docket.run(&["run", ask.to_str().unwrap(), "--id", "r-ask"]);
+    assert_eq!(code(&waits), Some(1), "{waits:?}");
+    let said = String::from_utf8_lossy(&waits.stderr);
+    assert!(
+        said.contains("docket runs approve r-ask ask --by WHO"),
+        "{said}"
+    );
+    let approved = docket.run(&["runs", "approve", "r-ask", "ask", "--by", "Eva"]);
+    assert_eq!(code(&approved), Some(0), "{approved:?}");
+    while served.rests("r-ask").await["waits-for"][0]["kind"] == "approval" {}
+    // In the midst of it the process ends; another one goes on where it was.
+    served.end();
+    (served.process, served.url) = serve(&served.docket);
+    let contact = std::fs::read(served.lab.data().join("serve.json")).unwrap();
+    let contact: Value = serde_json::from_slice(&contact).unwrap();
+    contact["token"]
+        .as_str()
+        .unwrap()
+        .clone_into(&mut served.token);
+    let docket = &served.docket;
+    let told = docket.run(&[
+        "runs",
+        "signal",
+        "r-ask",
+        "paid",
+        "--payload",
+        "{\"eur\": 7}",
+    ]);
+    assert_eq!(code(&told), Some(0), "{told:?}");
+    let ended = docket.run(&["run", ask.to_str().unwrap(), "--id", "r-ask", "--json"]);
+    assert_eq!(code(&ended), Some(0), "{ended:?}");
+    let ended: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    let outputs = &ended["result"]["outputs"];
+    assert_eq!(outputs, &json!({"by": "Eva", "sum": {"eur": 7}}), "{ended}");
+
+    let document = docket
+        .project()
+        .join("documents/signature-certificate-2026-117.pdf");
+    let document = format!("document=@{}", document.display());
+    let file = docket.project().join("personal-confirmation.yaml");
+    let arguments = [
+        "run",
+        file.to_str().unwrap(),
+        "--id",
+        "r-mail",
+        "-i",
+        "owner=anna@contoso.example",
+        "-i",
+        "to=ben.keller@fabrikam.example",
+        "-i",
+        "title=Loan",
+        "-i",
+        &document,
+    ];
+    let waits = docket.run(&arguments);
+    assert_eq!(code(&waits), Some(4), "{waits:?}");
+    let said = String::from_utf8_lossy(&waits.stderr);
+    assert!(
+        said.contains("/sign-in/people?user=anna%40contoso.example"),
+        "{said}"
+    );
+    let cancelled = docket.run(&["runs", "cancel", "r-mail", "--json"]);
+    assert_eq!(code(&cancelled), Some(0), "{cancelled:?}");
+    assert_eq!(served.rests("r-mail").await["state"], "cancelled");
+    let shown = served.docket.run(&["runs", "show", "r-ask", "--effects"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("ask approved by Eva"), "{shown}");
+    let copy = served.lab.data().join("copy");
+    let copied = served.docket.run(&["backup", copy.to_str().unwrap()]);
+    assert_eq!(code(&copied), Some(0), "{copied:?}");
+    assert!(copy.join("journal.db").exists() && copy.join("components").exists());
+    let again = served.docket.run(&["backup", copy.to_str().unwrap()]);
+    assert_eq!(code(&again), Some(5), "{again:?}");
+    let in_use = served.docket.run(&["runs", "verify"]);
+    assert_eq!(code(&in_use), Some(5), "{in_use:?}");
+    let listed = served.docket.run(&["runs", "list", "--json"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed["runs"][0]["id"], "r-mail", "{listed}");
+
+    // What a process leaves that did not end well keeps nobody out.
+    served.process.kill().unwrap();
+    served.process.wait().unwrap();
+    assert!(served.lab.data().join("serve.json").exists());
+    let verified = served.docket.run(&["runs", "verify"]);
+    assert_eq!(code(&verified), Some(0), "{verified:?}");
+    let resumed = served.docket.run(&["runs", "resume", "r-mail"]);
+    assert_eq!(code(&resumed), Some(4), "{resumed:?}");
+    let all = served.docket.run(&["runs", "resume"]);
+    assert_eq!(code(&all), Some(4), "{all:?}");
+    (served.process, served.url) = serve(&served.docket);
+    served.end();
+}
