@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Output, Stdio};
 
 use docket_e2e::{Binary, Lab};
-use docket_tenant::{DEMO_CLIENT_ID, RedirectKind, RedirectUri, TenantConfig};
+use docket_tenant::DEMO_CLIENT_ID;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
@@ -25,12 +25,7 @@ struct Served {
 
 impl Served {
     async fn start() -> Self {
-        let mut config = TenantConfig::contoso();
-        config.apps[0].redirects.push(RedirectUri {
-            uri: "http://localhost/oauth/callback".to_owned(),
-            kind: RedirectKind::Web,
-        });
-        let lab = Lab::start_with(config).await;
+        let lab = Lab::start().await;
         let docket = Binary::over(&lab);
         let secret = lab.tenant.state().client_secret(DEMO_CLIENT_ID).unwrap();
         let file = lab.data().join("secret");

@@ -107,6 +107,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         ));
     Router::new()
         .nest("/api", api)
+        .route("/callback", get(sign_in::callback))
         .route("/oauth/callback", get(sign_in::callback))
         .route("/sign-in/{connection}", get(sign_in::begin))
         .route("/healthz", get(healthz))

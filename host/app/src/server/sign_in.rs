@@ -1,5 +1,6 @@
 //! Sign-ins by the browser: `/sign-in/{connection}?user=…` leads to the sign-in service, and its
-//! answer comes to `/oauth/callback`. Neither asks for the token: people come here by a link, and only
+//! answer comes to `/callback`, which is what is registered for this machine, or to `/oauth/callback`
+//! where the connection's `redirect-uri` says so. None asks for the token: people come here by a link, and only
 //! the right account's sign-in is taken.
 
 use std::sync::Arc;
@@ -33,8 +34,8 @@ pub(super) async fn begin(
     let begun = tokio::task::spawn_blocking(move || {
         let own = host.project.spec.connections.get(&connection);
         let has_own = own.is_some_and(|spec| spec.redirect_uri.is_some());
-        // Entra takes any port of localhost (reply-url.md).
-        let here = format!("http://localhost:{port}/oauth/callback");
+        // Entra takes any port of localhost, and looks at the path (reply-url.md).
+        let here = format!("http://localhost:{port}/callback");
         let here = (!has_own).then_some(here.as_str());
         let scopes = host.scopes(&connection);
         host.connections
