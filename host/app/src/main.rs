@@ -14,6 +14,7 @@ mod render;
 mod server;
 mod view;
 mod waking;
+mod workflows;
 
 use std::process::ExitCode;
 

@@ -11,7 +11,11 @@ const APPLICATION: i32 = 0x4463_6b74;
 
 /// One script for each version; the n-th makes version n out of n - 1, and after it what SQL cannot
 /// do. Never changed once released.
-const MIGRATIONS: [(&str, Fill); 2] = [(FIRST, |_| Ok(())), (SECOND, crate::migrate::second)];
+const MIGRATIONS: [(&str, Fill); 3] = [
+    (FIRST, |_| Ok(())),
+    (SECOND, crate::migrate::second),
+    (THIRD, |_| Ok(())),
+];
 
 /// Fills what a script has made room for.
 type Fill = fn(&Transaction<'_>) -> Result<(), StoreError>;
@@ -93,6 +97,13 @@ const SECOND: &str = "
         run  TEXT NOT NULL,
         PRIMARY KEY (name, key)
     ) STRICT, WITHOUT ROWID;
+";
+
+/// How many runs triggers have started, and when the last one.
+const THIRD: &str = "
+    ALTER TABLE cursors ADD COLUMN started INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE cursors ADD COLUMN last_started_at INTEGER;       -- microseconds since 1970
+    UPDATE cursors SET started = (SELECT count(*) FROM items WHERE items.name = cursors.name);
 ";
 
 /// The version that this host writes.

@@ -2,15 +2,20 @@
 //! needs. The router is a function of the service, the server one of a listener and a shutdown.
 //!
 //! Every path below `/api` asks for the bearer token of `serve.json`. All paths ask for a `Host` that
-//! is this server's, so that no page of another origin reaches it by a name of its own.
+//! is this server's, so that no page of another origin reaches it by a name of its own; but for
+//! those below `/hooks`, which are called by other machines, through whatever proxy there is, and ask
+//! for a signature.
 
 mod api;
 pub(crate) mod client;
 pub(crate) mod contact;
 mod documents;
+mod embedded;
+mod hooks;
 mod metrics;
 mod problem;
 mod sign_in;
+mod triggers;
 mod watch;
 mod workflows;
 
@@ -24,14 +29,18 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use docket_engine::Triggers;
 use docket_model::Digest;
 use secrecy::ExposeSecret as _;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::contact::Contact;
 use self::problem::Problem;
+pub(crate) use self::triggers::OVERLAP;
 pub(crate) use self::watch::Watch;
 use crate::host::Host;
+use crate::workflows::Workflows;
 
 /// The longest body that is read, but of a document: inputs of one run.
 const MAX_BODY: usize = 4 << 20;
@@ -40,6 +49,10 @@ const MAX_BODY: usize = 4 << 20;
 pub(crate) struct Service {
     host: Arc<Host>,
     watch: Arc<Watch>,
+    triggers: Arc<Triggers>,
+    workflows: Arc<Workflows>,
+    /// Places for bodies of webhooks.
+    hooks: Semaphore,
     address: SocketAddr,
     /// Cancelled when the process is to end.
     shutdown: CancellationToken,
@@ -54,6 +67,7 @@ impl Service {
     pub(crate) fn new(
         host: Arc<Host>,
         watch: Arc<Watch>,
+        (triggers, workflows): (Arc<Triggers>, Arc<Workflows>),
         contact: &Contact,
         shutdown: CancellationToken,
     ) -> Self {
@@ -75,11 +89,19 @@ impl Service {
         Self {
             host,
             watch,
+            triggers,
+            workflows,
+            hooks: hooks::places(),
             address,
             shutdown,
             hosts,
             token: Digest::of(contact.token.expose_secret().as_bytes()),
         }
+    }
+
+    /// Where this process answers, without a slash at its end.
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 }
 
@@ -96,6 +118,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/inputs", get(api::inputs))
         .route("/waiting", get(api::waiting))
         .route("/connections", get(api::connections))
+        .route("/triggers", get(triggers::list))
+        .route("/triggers/reset", post(triggers::reset))
+        .route("/triggers/secret", post(triggers::set_secret))
+        .route("/workflows", get(triggers::workflows))
+        .route("/workflows/reload", post(triggers::reload))
         .route("/backup", post(api::backup))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         // Its body goes to the disk piece by piece.
@@ -105,6 +132,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
             Arc::clone(&service),
             ask_for_token,
         ));
+    let hooks = Router::new()
+        .route("/hooks/{workflow}", post(hooks::receive))
+        .layer(middleware::map_response(async |response| {
+            explained(response)
+        }));
     Router::new()
         .nest("/api", api)
         .route("/callback", get(sign_in::callback))
@@ -118,6 +150,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
             Arc::clone(&service),
             check_host,
         ))
+        .merge(hooks)
         .with_state(service)
 }
 

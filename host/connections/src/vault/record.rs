@@ -12,6 +12,8 @@ pub(crate) enum RecordKind {
     SignIn,
     /// A mailbox's id in its directory.
     MailboxId,
+    /// The secrets of a workflow's webhook; the workflow stands in the place of the connection.
+    Webhook,
 }
 
 impl RecordKind {
@@ -20,14 +22,16 @@ impl RecordKind {
             Self::Credentials => "credentials",
             Self::SignIn => "sign-in",
             Self::MailboxId => "mailbox-id",
+            Self::Webhook => "webhook",
         }
     }
 
-    pub(super) const fn remedy(self) -> &'static str {
+    pub(crate) const fn remedy(self) -> &'static str {
         match self {
             Self::Credentials => "enter the connection's client secret or certificate again",
             Self::SignIn => "sign the account in again",
             Self::MailboxId => "remove the file; the id is found again",
+            Self::Webhook => "give the webhook a new secret: docket triggers set-secret",
         }
     }
 }
