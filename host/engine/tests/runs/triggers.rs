@@ -409,6 +409,21 @@ async fn an_item_that_fits_no_inputs_has_a_run_that_says_so_and_keeps_no_other_b
                 let refused = matches!(again, Err(EngineError::Unstartable(_)));
                 assert!(refused, "{again:?}");
             }
+            let heard = Arc::clone(&world.heard) as _;
+            let driven = world
+                .engine
+                .drive(&poisoned.id, heard, CancellationToken::new());
+            match driven.await.unwrap() {
+                RunResult::Failed { path, failure } => {
+                    assert_eq!((path, failure.code.as_str()), (None, "unfit-inputs"));
+                }
+                other => panic!("{other:?}"),
+            }
+            let again = world.engine.resume(&poisoned.id).await;
+            assert!(
+                matches!(again, Err(EngineError::Unstartable(_))),
+                "{again:?}"
+            );
             let ready = store.ready().await.unwrap();
             assert!(ready.iter().any(|run| run.run == runs[runs.len() - 1].id));
             world.stop().await;
