@@ -10,7 +10,6 @@ use docket_engine::{Documents, Engine, EngineError, EventStore, Ports, StoreErro
 use docket_journal::{FileDocuments, SqliteStore};
 use docket_model::{
     ActionSpec, Catalog, CatalogPlugin, Clock, Plan, PlannedStep, RequestRule, RunId, SourceFile,
-    TriggerKind,
 };
 use docket_sandbox::{Limits, LoadError, Plugin, Sandbox, SandboxConfig};
 
@@ -129,45 +128,35 @@ impl Host {
         docket_model::validate(source, &self.catalog(), &load)
     }
 
-    /// The steps of the project's workflows that use a connection, each with its plan. Workflows with
-    /// problems have none.
+    /// The steps of the project's workflows that use a connection, and the polls of their triggers'
+    /// sources, each with its plan. Workflows with problems have none.
     pub(crate) fn steps_with(&self, connection: &str) -> Vec<(Arc<Plan>, PlannedStep)> {
         let mut found = Vec::new();
-        for plan in self.plans() {
-            for step in plan.all_steps().filter(|step| uses(step, connection)) {
-                found.push((Arc::clone(&plan), step.clone()));
+        for file in self.project.workflows().unwrap_or_default() {
+            let Ok(source) = crate::project::read_source(&file) else {
+                continue;
+            };
+            let Some(plan) = self.check(&source, &file).0.map(Arc::new) else {
+                continue;
+            };
+            for step in plan.all_steps().cloned().chain(plan.polls()) {
+                let names = [&step.connection, &step.fallback];
+                if names.into_iter().flatten().any(|name| name == connection) {
+                    found.push((Arc::clone(&plan), step));
+                }
             }
         }
         found
     }
 
-    /// The plans of the project's workflows that have no problems.
-    fn plans(&self) -> Vec<Arc<Plan>> {
-        let files = self.project.workflows().unwrap_or_default();
-        let plan = |file: &std::path::PathBuf| {
-            let source = crate::project::read_source(file).ok()?;
-            self.check(&source, file).0.map(Arc::new)
-        };
-        files.iter().filter_map(plan).collect()
-    }
-
-    /// What the workflows need of a connection: the scopes of the actions and sources that they use it for, or,
+    /// What the workflows need of a connection: the scopes of the actions that they use it for, or,
     /// while there is no such workflow, those of all actions.
     pub(crate) fn scopes(&self, connection: &str) -> Vec<String> {
-        let plans = self.plans();
-        let steps = plans.iter().flat_map(|plan| plan.all_steps());
-        let steps = steps.filter(|step| uses(step, connection));
-        let sources = plans.iter().flat_map(|plan| &plan.triggers);
-        let sources = sources.filter_map(|trigger| match &trigger.on {
-            TriggerKind::Source(poll) => Some(poll),
-            _ => None,
-        });
-        let sources = sources.filter(|poll| poll.connection.as_deref() == Some(connection));
-        let used = steps
-            .map(|step| (&step.plugin, &step.action))
-            .chain(sources.map(|poll| (&poll.plugin, &poll.action)));
+        let steps = self.steps_with(connection);
         let manifest = |plugin: &str| Some(self.plugins.get(plugin)?.plugin.manifest());
-        let used = used.filter_map(|(plugin, action)| manifest(plugin)?.action(action));
+        let used = steps
+            .iter()
+            .filter_map(|(_, step)| manifest(&step.plugin)?.action(&step.action));
         let mut actions: Vec<&ActionSpec> = used.collect();
         if actions.is_empty() {
             let all = self.plugins.values();
@@ -190,11 +179,6 @@ impl Host {
         let id = format!("{}-{tail}", self.clock.now().strftime("%Y%m%d-%H%M%S"));
         Ok(id.parse()?)
     }
-}
-
-fn uses(step: &PlannedStep, connection: &str) -> bool {
-    let names = [&step.connection, &step.fallback];
-    names.into_iter().flatten().any(|name| name == connection)
 }
 
 /// 8 letters and digits by chance: enough to tell things of one second apart, and no secret.

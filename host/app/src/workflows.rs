@@ -38,6 +38,8 @@ struct Held {
     plan: Option<Arc<Plan>>,
     /// What is wrong with it now.
     problems: Option<String>,
+    /// Where another file has its name.
+    clash: Option<String>,
 }
 
 /// What shows that a file has changed.
@@ -89,38 +91,45 @@ impl Workflows {
             let Some(plan) = one.plan.clone() else {
                 continue;
             };
-            match names.get(&plan.workflow) {
-                Some(first) => {
-                    let what = format!(
-                        "the workflow `{}` is in {} already; give this one another name",
-                        plan.workflow,
-                        first.display()
-                    );
-                    one.plan = None;
-                    one.note(file, Some(what));
-                }
-                None => {
-                    names.insert(plan.workflow.clone(), file.clone());
-                    plans.push(plan);
-                }
+            let first = names.get(&plan.workflow).map(|first| {
+                format!(
+                    "the workflow `{}` is in {} already; give this one another name",
+                    plan.workflow,
+                    first.display()
+                )
+            });
+            if first.is_none() {
+                names.insert(plan.workflow.clone(), file.clone());
+                plans.push(plan);
             }
+            if first.is_some() && one.clash != first {
+                let what = first.as_deref().unwrap_or_default();
+                tracing::error!(file = %file.display(), "{what}");
+            }
+            one.clash = first;
         }
         drop(held);
         self.triggers.set(plans);
+    }
+
+    /// What starts by itself.
+    pub(crate) const fn triggers(&self) -> &Arc<Triggers> {
+        &self.triggers
     }
 
     /// How the workflows are.
     pub(crate) fn list(&self) -> Value {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let one = |(file, one): (&PathBuf, &Held)| {
-            let plan = one.plan.as_ref();
+            let problems = one.problems.as_ref().or(one.clash.as_ref());
+            let plan = one.plan.as_ref().filter(|_| one.clash.is_none());
             let triggers = plan.into_iter().flat_map(|plan| &plan.triggers);
             json!({
                 "file": file,
                 "workflow": plan.map(|plan| &plan.workflow),
-                "state": if one.problems.is_some() { "invalid" } else { "ready" },
-                "goes-on-as-it-was": one.problems.is_some() && plan.is_some(),
-                "problems": one.problems,
+                "state": if problems.is_some() { "invalid" } else { "ready" },
+                "goes-on-as-it-was": problems.is_some() && plan.is_some(),
+                "problems": problems,
                 "triggers": triggers.map(|trigger| &trigger.id).collect::<Vec<_>>(),
             })
         };
@@ -130,7 +139,8 @@ impl Workflows {
     /// How many files are right, and how many are not.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let invalid = held.values().filter(|one| one.problems.is_some()).count() as u64;
+        let is_invalid = |one: &&Held| one.problems.is_some() || one.clash.is_some();
+        let invalid = held.values().filter(is_invalid).count() as u64;
         (held.len() as u64 - invalid, invalid)
     }
 

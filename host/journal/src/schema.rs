@@ -225,3 +225,37 @@ pub(crate) fn failed(error: &rusqlite::Error) -> StoreError {
         _ => StoreError::Io(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_triggers_started_before_is_counted() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(FIRST).unwrap();
+        connection.execute_batch(SECOND).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO cursors VALUES ('w/source', 'c'), ('w/other', NULL);
+                 INSERT INTO items VALUES ('w/source', 'a', 'r-1'), ('w/source', 'b', 'r-2');
+                 PRAGMA user_version = 2;",
+            )
+            .unwrap();
+        let transaction = connection.transaction().unwrap();
+        migrate(&transaction).unwrap();
+        transaction.commit().unwrap();
+        let started: Vec<(String, i64, Option<i64>)> = connection
+            .prepare("SELECT name, started, last_started_at FROM cursors ORDER BY name")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        let expected = [("w/other", 0), ("w/source", 2)];
+        assert_eq!(
+            started,
+            expected.map(|(name, count)| (name.to_owned(), count, None))
+        );
+    }
+}

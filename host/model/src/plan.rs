@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::built_in::BUILT_IN;
-use crate::{Digest, FailureClass, RequestRule, Trigger};
+use crate::{Digest, FailureClass, RequestRule, Trigger, TriggerKind};
 
 /// The version of the stored form of plans.
 pub const PLAN_FORMAT: u32 = 2;
@@ -280,6 +280,16 @@ impl Plan {
     /// The steps, then those of `on-error`.
     pub fn all_steps(&self) -> impl Iterator<Item = &PlannedStep> {
         self.steps.iter().chain(&self.on_error)
+    }
+
+    /// The polls of its triggers' sources, as steps that call their actions.
+    pub fn polls(&self) -> impl Iterator<Item = PlannedStep> {
+        self.triggers
+            .iter()
+            .filter_map(|trigger| match &trigger.on {
+                TriggerKind::Source(poll) => Some(poll.to_step(&trigger.id)),
+                TriggerKind::Schedule(_) | TriggerKind::Webhook => None,
+            })
     }
 
     /// Hands over the text of every expression, the same one perhaps several times.

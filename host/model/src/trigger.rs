@@ -17,7 +17,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Template;
+use crate::{OnSignInNeeded, PlannedStep, Retry, Template};
 
 /// A trigger of a workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,6 +105,30 @@ impl Trigger {
             TriggerKind::Schedule(_) => "schedule",
             TriggerKind::Webhook => "webhook",
             TriggerKind::Source(_) => "source",
+        }
+    }
+}
+
+impl SourcePoll {
+    /// It as a step that calls the action, for those who look at what is called, as whom and with what.
+    #[must_use]
+    pub fn to_step(&self, id: &str) -> PlannedStep {
+        let literal = |text: &String| Template::Literal(text.as_str().into());
+        PlannedStep {
+            id: id.to_owned(),
+            plugin: self.plugin.clone(),
+            action: self.action.clone(),
+            with: Template::Literal(self.with.clone()),
+            condition: None,
+            for_each: None,
+            max_parallel: 1,
+            connection: self.connection.clone(),
+            act_as: self.act_as.as_ref().map(literal),
+            fallback: None,
+            on_sign_in_needed: OnSignInNeeded::default(),
+            retry: Retry::default(),
+            timeout: self.timeout,
+            continue_on_error: false,
         }
     }
 }

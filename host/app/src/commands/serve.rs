@@ -73,11 +73,10 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
     let starting = tokio::spawn(async move { starting.serve(until).await });
     let looking = Arc::clone(&workflows).watch(shutdown.clone())?;
     let looking = tokio::spawn(looking);
-    let triggers = (triggers, workflows);
     let service = Service::new(
         Arc::clone(&host),
         watch,
-        triggers,
+        workflows,
         &contact,
         shutdown.clone(),
     );

@@ -2,22 +2,22 @@
 //! Webhooks (see `docket-connections`), and `webhook-id` names the event: the same id gives the same
 //! run, however often it comes. The answer is 202 once the run is durable, and not before.
 //!
-//! Whoever has no secret can make this process read no more than the headers, but for bodies that
-//! begin with a plausible signature; of these there are few at a time, and each has a limit.
+//! What has no plausible signature is refused by its headers. Of the bodies that are read, few may be
+//! large at a time, and none is longer than its limit or takes longer than its time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use docket_connections::{Refused, Signature};
 use docket_engine::{EngineError, Received};
 use docket_model::{Digest, RunId, resolve_inputs};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::problem::Problem;
 use super::{Service, embedded, only};
@@ -26,8 +26,10 @@ use super::{Service, embedded, only};
 const MAX_BODY: usize = 16 << 20;
 /// How long the body may take to arrive.
 const MAX_TIME: Duration = Duration::from_secs(30);
-/// How many bodies are in memory at a time.
-pub(super) const AT_ONCE: usize = 8;
+/// A body that is longer is one of few.
+const SMALL: usize = 256 << 10;
+/// How many of those there are at a time.
+const AT_ONCE: usize = 8;
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -41,7 +43,7 @@ pub(super) async fn receive(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Answer, Problem> {
-    let Some(webhook) = service.triggers.webhook(&workflow) else {
+    let Some(webhook) = service.triggers().webhook(&workflow) else {
         return Err(match service.workflows.is_broken(&workflow) {
             true => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -61,16 +63,15 @@ pub(super) async fn receive(
     connections
         .look_at_signature(signed.signature())
         .map_err(|refused| unsigned(&refused, &workflow))?;
-    let _one_of_few = service
-        .hooks
-        .acquire()
-        .await
-        .map_err(|error| Problem::fault(&error.to_string()))?;
-    let body = read(body).await?;
+    let (body, _one_of_few) = read(body, &service.hooks).await?;
     let digest = Digest::of(&body);
     verify(&service, &workflow, &signed, &body).await?;
 
-    if let Some(received) = service.triggers.known(&webhook, &signed.id, digest).await? {
+    if let Some(received) = service
+        .triggers()
+        .known(&webhook, &signed.id, digest)
+        .await?
+    {
         return answer(received, &workflow, &signed.id);
     }
     let value: Value = serde_json::from_slice(&body).map_err(|error| {
@@ -83,14 +84,17 @@ pub(super) async fn receive(
     drop(body);
     let unfit =
         |problems: Vec<_>| Problem::of_inputs(StatusCode::BAD_REQUEST, "the event", problems);
-    let given = service.triggers.inputs(&webhook, &signed.id, value).await?;
+    let given = service
+        .triggers()
+        .inputs(&webhook, &signed.id, value)
+        .await?;
     let mut given = given.map_err(unfit)?;
     let documents = embedded::take(&mut given).map_err(unfit)?;
     let inputs = resolve_inputs(webhook.plan(), given).map_err(unfit)?;
     let stored = documents.store(service.host.documents.as_ref());
     stored.map_err(|error| Problem::fault(&error.to_string()))?;
     let received = service
-        .triggers
+        .triggers()
         .receive(&webhook, &signed.id, digest, inputs)
         .await
         .map_err(|error| match error {
@@ -181,21 +185,45 @@ fn too_large() -> Problem {
     .with_help("store large documents with POST /api/documents, and send what it answers")
 }
 
-async fn read(body: Body) -> Result<Bytes, Problem> {
-    let read = Limited::new(body, MAX_BODY).collect();
-    match tokio::time::timeout(MAX_TIME, read).await {
-        Ok(Ok(read)) => Ok(read.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Ok(Err(_broken)) => Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "the body broke off; send it again",
-        )),
+/// The body, and the place that it holds where it is large.
+async fn read(
+    body: Body,
+    places: &Semaphore,
+) -> Result<(Vec<u8>, Option<SemaphorePermit<'_>>), Problem> {
+    match tokio::time::timeout(MAX_TIME, read_all(body, places)).await {
+        Ok(read) => read,
         Err(_late) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
             "the body took more than 30 seconds",
         )
         .with_help("send it again")),
     }
+}
+
+async fn read_all(
+    mut body: Body,
+    places: &Semaphore,
+) -> Result<(Vec<u8>, Option<SemaphorePermit<'_>>), Problem> {
+    let mut read = Vec::new();
+    let mut place = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_broken| {
+            Problem::new(StatusCode::BAD_REQUEST, "the body broke off").with_help("send it again")
+        })?;
+        let Some(bytes) = frame.data_ref() else {
+            continue;
+        };
+        let length = read.len() + bytes.len();
+        if length > MAX_BODY {
+            return Err(too_large());
+        }
+        if length > SMALL && place.is_none() {
+            let one = places.acquire().await;
+            place = Some(one.map_err(|error| Problem::fault(&error.to_string()))?);
+        }
+        read.extend_from_slice(bytes);
+    }
+    Ok((read, place))
 }
 
 /// Asks the vault, which blocks on the disk.
@@ -236,7 +264,7 @@ fn unsigned(refused: &Refused, workflow: &str) -> Problem {
     }
 }
 
-/// Places for bodies.
+/// Places for large bodies.
 pub(super) fn places() -> Semaphore {
     Semaphore::new(AT_ONCE)
 }

@@ -86,7 +86,7 @@ pub(super) async fn show(State(service): State<Arc<Service>>) -> Result<Response
             count,
         );
     }
-    triggers(&mut text, &service.triggers.list().await?);
+    triggers(&mut text, &service.triggers().list().await?);
     let (ready, invalid) = service.workflows.counts();
     let name = "docket_workflows";
     head(&mut text, name, "gauge", "Workflows of the project.");

@@ -49,9 +49,8 @@ const MAX_BODY: usize = 4 << 20;
 pub(crate) struct Service {
     host: Arc<Host>,
     watch: Arc<Watch>,
-    triggers: Arc<Triggers>,
     workflows: Arc<Workflows>,
-    /// Places for bodies of webhooks.
+    /// Places for large bodies of webhooks.
     hooks: Semaphore,
     address: SocketAddr,
     /// Cancelled when the process is to end.
@@ -67,7 +66,7 @@ impl Service {
     pub(crate) fn new(
         host: Arc<Host>,
         watch: Arc<Watch>,
-        (triggers, workflows): (Arc<Triggers>, Arc<Workflows>),
+        workflows: Arc<Workflows>,
         contact: &Contact,
         shutdown: CancellationToken,
     ) -> Self {
@@ -89,7 +88,6 @@ impl Service {
         Self {
             host,
             watch,
-            triggers,
             workflows,
             hooks: hooks::places(),
             address,
@@ -97,6 +95,10 @@ impl Service {
             hosts,
             token: Digest::of(contact.token.expose_secret().as_bytes()),
         }
+    }
+
+    fn triggers(&self) -> &Triggers {
+        self.workflows.triggers()
     }
 
     /// Where this process answers, without a slash at its end.

@@ -20,7 +20,7 @@ use crate::answers;
 pub(crate) const OVERLAP: &str = "24h";
 
 pub(super) async fn list(State(service): State<Arc<Service>>) -> Answer {
-    let triggers = service.triggers.list().await?;
+    let triggers = service.triggers().list().await?;
     let found = tokio::task::block_in_place(|| {
         answers::triggers(&triggers, &service.host.connections, &service.url())
     });
@@ -39,7 +39,7 @@ struct Reset {
 
 pub(super) async fn reset(State(service): State<Arc<Service>>, body: Body) -> Answer {
     let Reset { trigger } = read(body)?;
-    let was_set = service.triggers.reset(&trigger).await?;
+    let was_set = service.triggers().reset(&trigger).await?;
     Ok(Json(json!({"trigger": trigger, "was-set": was_set})))
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn set_secret(State(service): State<Arc<Service>>, body: Body) 
         secret,
         overlap,
     } = read(body)?;
-    if service.triggers.webhook(&workflow).is_none() {
+    if service.triggers().webhook(&workflow).is_none() {
         return Err(Problem::new(
             StatusCode::NOT_FOUND,
             format!("there is no workflow {workflow} with a webhook"),

@@ -115,6 +115,27 @@ async fn each_mail_has_one_run_whatever_dies_and_a_bad_one_keeps_none_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_example_answers_invoices_as_they_come() {
+    let text = include_str!("../../../../workflows/answer-invoices.yaml");
+    let text = text.replace("every: 1m", "every: 1s");
+    let mut served = Served::start(&[("answer-invoices.yaml", &text)]).await;
+    served.trigger_is("answer-invoices/source", "waiting").await;
+    comes(&served.lab, MAILBOX, "Invoice 7", true);
+    let runs = served.ended(1).await;
+    assert_eq!(runs[0]["state"], "succeeded", "{runs:?}");
+    let mail = served.mail(MAILBOX).await;
+    assert!(
+        mail.contains(&"Processed: Invoice 7".to_owned()),
+        "{mail:?}"
+    );
+    assert!(
+        mail.contains(&"Drafts: RE: Invoice 7".to_owned()),
+        "{mail:?}"
+    );
+    served.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_waits_until_its_user_has_signed_in() {
     let text = "
 workflow: mine
