@@ -267,8 +267,12 @@ impl<'b> Exchange<'b> {
         }
     }
 
-    /// Learns the mailbox's id from an answer that may carry it.
+    /// Learns the mailbox's id from an answer that may carry it: to what was written there are no
+    /// further pages.
     fn watch(&self, response: &reqwest::Response) -> Option<LinkWatch> {
+        if !is_read(&self.method) {
+            return None;
+        }
         let bound = self.signer?;
         let mailbox = self.allowed.mailbox.as_deref()?;
         let is_json = response
