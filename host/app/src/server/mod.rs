@@ -114,8 +114,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         ));
     Router::new()
         .nest("/api", api)
-        .route("/callback", get(sign_in::callback))
-        .route("/oauth/callback", get(sign_in::callback))
+        .route("/callback", get(sign_in::callback).post(sign_in::posted))
+        .route(
+            "/oauth/callback",
+            get(sign_in::callback).post(sign_in::posted),
+        )
         .route("/sign-in/{connection}", get(sign_in::begin))
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics::show))

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -59,7 +60,16 @@ pub(super) async fn callback(
     State(service): State<Arc<Service>>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let Some(answer) = Callback::from_query(query.as_deref().unwrap_or_default()) else {
+    finish(&service, query.as_deref().unwrap_or_default()).await
+}
+
+/// The same where the answer comes as a form.
+pub(super) async fn posted(State(service): State<Arc<Service>>, form: Bytes) -> Response {
+    finish(&service, std::str::from_utf8(&form).unwrap_or_default()).await
+}
+
+async fn finish(service: &Service, answer: &str) -> Response {
+    let Some(answer) = Callback::from_query(answer) else {
         let what = "This is where the sign-in service sends its answers, and this is none.";
         return page(StatusCode::BAD_REQUEST, "No sign-in", what);
     };

@@ -75,7 +75,8 @@ impl fmt::Debug for Callback {
 }
 
 impl Callback {
-    /// Reads the query of the redirect: `state` with `code`, or with `error` (RFC 6749 section 4.1.2).
+    /// Reads the query of the redirect, or the form that was posted to it (OAuth 2.0 Form Post Response
+    /// Mode): `state` with `code`, or with `error` (RFC 6749 section 4.1.2).
     /// `None` where it is neither, or says something twice.
     #[must_use]
     pub fn from_query(query: &str) -> Option<Self> {
@@ -164,8 +165,14 @@ impl SignIns {
             .add_extra_param("nonce", nonce.secret())
             .add_extra_param("login_hint", &account.subject.account);
         if provider.is_entra {
+            // A form keeps the code out of URLs, and so out of logs on the way. From https to this
+            // machine's http browsers would warn of it.
+            let mode = match redirect.url().scheme() {
+                "https" => "form_post",
+                _ => "query",
+            };
             request = request
-                .add_extra_param("response_mode", "query")
+                .add_extra_param("response_mode", mode)
                 .add_extra_param("claims", claims::parameter(account.wanted().as_ref()));
         }
         let (authorize_url, state) = request.url();

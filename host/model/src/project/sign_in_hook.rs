@@ -83,8 +83,8 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: Fields<'_>, project: &mut Pr
         let least = Duration::from_secs(1);
         reader.duration(node, "`every`", least, LONGEST)
     });
-    let by = match (hook.get("mail"), hook.entry("webhook")) {
-        (Some(node), None) => mail(reader, key.span, node, project).map(SignInHookKind::Mail),
+    let by = match (hook.entry("mail"), hook.entry("webhook")) {
+        (Some(entry), None) => mail(reader, entry, project).map(SignInHookKind::Mail),
         (None, Some(entry)) => webhook(reader, entry).map(SignInHookKind::Webhook),
         (Some(_), Some(entry)) => {
             let help = "keep one of the two";
@@ -116,15 +116,10 @@ fn public_url(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
     Some(url)
 }
 
-fn mail(
-    reader: &mut Reader<'_>,
-    at: crate::Span,
-    node: &Node,
-    project: &Project,
-) -> Option<SignInMail> {
-    let what = "`mail`";
+fn mail(reader: &mut Reader<'_>, entry: &Entry, project: &Project) -> Option<SignInMail> {
+    let (what, at) = ("`mail`", entry.key.span);
     let known = ["connection", "from", "administrator", "template"];
-    let fields = reader.fields(node, what, &known, &[]);
+    let fields = reader.fields(&entry.value, what, &known, &[]);
     let connection = match fields.get("connection") {
         Some(node) => sender(reader, node, project),
         None => {
