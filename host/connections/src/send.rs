@@ -27,7 +27,7 @@ use crate::dial;
 use crate::echo::{Echo, Guarded, Repeated};
 use crate::gate::{Body, GateError, Request, Response};
 use crate::mailboxes::LinkWatch;
-use crate::oauth::{AccessToken, AuthError, AuthErrorClass};
+use crate::oauth::{AccessToken, AuthError, AuthErrorClass, Claims};
 use crate::pace::Turn;
 use crate::policy::url::{origin, same_origin};
 use crate::policy::{Allowed, headers};
@@ -157,6 +157,9 @@ impl<'b> Exchange<'b> {
             if status == StatusCode::UNAUTHORIZED
                 && let (Some(stale), Some(account)) = (&token, account)
             {
+                if let Some(claims) = Claims::of_challenge(response.headers()) {
+                    account.challenged(stale, claims);
+                }
                 account.drop_token(stale);
                 if is_read(&self.method) && !renewed {
                     renewed = true;
