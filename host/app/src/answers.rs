@@ -1,7 +1,7 @@
 //! What commands print with `--json` and what the server answers: the same documents from the same
 //! places.
 
-use docket_connections::{Connections, VaultError, WebhookSecret};
+use docket_connections::{Connections, HookSecret, VaultError};
 use docket_engine::{
     EventStore, RunFilter, RunSummary, StoreError, TriggerState, TriggerStatus, WaitFilter, Waiting,
 };
@@ -36,12 +36,18 @@ pub(crate) async fn runs(store: &dyn EventStore, filter: RunFilter) -> Result<Va
     Ok(json!({"runs": list}))
 }
 
-/// One run with its events; `None` where there is none.
-pub(crate) async fn run(store: &dyn EventStore, run: &RunId) -> Result<Option<Value>, StoreError> {
+/// One run with its events, without the first `after` of them; `None` where there is none.
+pub(crate) async fn run(
+    store: &dyn EventStore,
+    run: &RunId,
+    after: u64,
+) -> Result<Option<Value>, StoreError> {
     let Some(about) = store.run(run).await? else {
         return Ok(None);
     };
-    let events: Vec<Event> = store.events(run).await?;
+    let mut events: Vec<Event> = store.events(run).await?;
+    let after = usize::try_from(after).unwrap_or(usize::MAX);
+    events.drain(..after.min(events.len()));
     let mut found = summary(store, &about).await?;
     if let Some(fields) = found.as_object_mut() {
         fields.insert("result".to_owned(), json!(about.result));
@@ -164,10 +170,7 @@ pub(crate) fn triggers(
         }
         if one.kind == "webhook" {
             add("url", json!(format!("{url}{}", hook_path(&one.workflow))));
-            add(
-                "secrets",
-                json!(connections.webhook_secrets(&one.workflow)?),
-            );
+            add("secrets", json!(connections.hook_secrets(&one.workflow)?));
         }
         list.push(found);
     }
@@ -192,18 +195,18 @@ pub(crate) fn hook_path(workflow: &str) -> String {
 pub(crate) fn set_secret(
     connections: &Connections,
     workflow: &str,
-    given: Option<WebhookSecret>,
+    given: Option<HookSecret>,
     overlap: std::time::Duration,
-) -> Result<Option<WebhookSecret>, VaultError> {
+) -> Result<Option<HookSecret>, VaultError> {
     let overlap = jiff::SignedDuration::try_from(overlap).unwrap_or(jiff::SignedDuration::MAX);
     match given {
         Some(secret) => {
-            connections.set_webhook_secret(workflow, &secret, overlap)?;
+            connections.set_hook_secret(workflow, &secret, overlap)?;
             Ok(None)
         }
         None => {
-            let made = WebhookSecret::generate()?;
-            connections.set_webhook_secret(workflow, &made, overlap)?;
+            let made = HookSecret::generate()?;
+            connections.set_hook_secret(workflow, &made, overlap)?;
             Ok(Some(made))
         }
     }

@@ -16,6 +16,7 @@ mod dial;
 mod echo;
 mod forecast;
 mod gate;
+mod hooks;
 mod keep_alive;
 mod mailboxes;
 mod oauth;
@@ -29,13 +30,14 @@ mod scopes;
 mod send;
 mod status;
 mod vault;
-mod webhooks;
+mod webhook;
 
 pub use binding::{AccountInfo, Binding};
 pub use check::{OpenError, SpecProblem};
 pub use dial::{Resolve, SystemResolver};
 pub use forecast::{Lapse, LapseKind, Severity};
 pub use gate::{Body, GateError, Request, Response};
+pub use hooks::{HookSecret, InvalidSecret, Refused, SecretStatus, Signature};
 pub use keep_alive::KeptAlive;
 pub use oauth::{
     AuthError, AuthErrorClass, Callback, Credential, CredentialKind, CredentialStatus,
@@ -48,4 +50,4 @@ pub use rights::{Acting, rights_script};
 pub use scopes::scopes;
 pub use status::{ConnectionStatus, SignInStatus};
 pub use vault::{BackupError, Imported, KeySource, Keyring, Vault, VaultError};
-pub use webhooks::{InvalidSecret, Refused, SecretStatus, Signature, WebhookSecret};
+pub use webhook::{Webhook, WebhookError};

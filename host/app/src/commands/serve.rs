@@ -9,6 +9,7 @@ use docket_connections::Severity;
 use docket_engine::{Scheduler, SchedulerSettings, Triggers};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Global, ServeArgs};
@@ -18,6 +19,7 @@ use crate::project::Project;
 use crate::render::{self, note};
 use crate::server::contact::Contact;
 use crate::server::{Service, Watch, router};
+use crate::sign_ins::Asking;
 use crate::waking;
 use crate::workflows::Workflows;
 
@@ -42,7 +44,15 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
         .map_err(|error| Failed::new(Exit::Usage, format!("{listen}: {error}")))?;
     let contact = Contact::new(listener.local_addr()?)?;
     let shutdown = CancellationToken::new();
-    let watch = Arc::new(Watch::new());
+    let public = host.project.spec.public_url.clone();
+    let public = public.unwrap_or_else(|| format!("http://localhost:{}", contact.address.port()));
+    let asking = Asking::open(&host, &public)?;
+    let (needs, needed) = mpsc::unbounded_channel();
+    let watch = Watch::new();
+    let watch = Arc::new(match asking {
+        Some(_) => watch.with_needs(needs),
+        None => watch,
+    });
     // Whoever is told the address may end it at once.
     let ended = ended()?;
 
@@ -71,6 +81,12 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
     workflows.look_again().await;
     let (starting, until) = (Arc::clone(&triggers), shutdown.clone());
     let starting = tokio::spawn(async move { starting.serve(until).await });
+    let sources = Arc::clone(&triggers);
+    let asking = tokio::spawn(async move {
+        if let Some(asking) = asking {
+            asking.with_triggers(sources).run(needed).await;
+        }
+    });
     let looking = Arc::clone(&workflows).watch(shutdown.clone())?;
     let looking = tokio::spawn(looking);
     let service = Service::new(
@@ -108,7 +124,7 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
         None => driving.await,
     };
     let _ = tokio::time::timeout(ANSWERS, answering).await;
-    for task in [starting, looking, waking, upkeep] {
+    for task in [starting, looking, waking, upkeep, asking] {
         task.abort();
         let _ = task.await;
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use docket_connections::WebhookSecret;
+use docket_connections::HookSecret;
 use docket_engine::Triggers;
 use docket_model::parse_duration;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -106,14 +106,16 @@ impl Quiet {
         let triggers = self.triggers.list().await;
         let triggers = triggers.map_err(|error| engine_failed(&error))?;
         let connections = &self.host.connections;
-        let found = answers::triggers(&triggers, connections, "");
+        let url = self.host.project.spec.public_url.as_deref();
+        let url = url.unwrap_or_default().trim_end_matches('/');
+        let found = answers::triggers(&triggers, connections, url);
         Ok(found.map_err(|error| Failed::new(Exit::Storage, error.to_string()))?)
     }
 
     fn set_secret(
         &self,
         workflow: &str,
-        given: Option<WebhookSecret>,
+        given: Option<HookSecret>,
         overlap: &str,
     ) -> Result<Option<SecretString>> {
         if self.triggers.webhook(workflow).is_none() {
@@ -132,12 +134,12 @@ impl Quiet {
     }
 }
 
-fn read(path: &Path) -> Result<WebhookSecret> {
+fn read(path: &Path) -> Result<HookSecret> {
     let mut text = String::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MOST).read_to_string(&mut text))
         .map_err(|error| Failed::new(Exit::Invalid, format!("{}: {error}", path.display())))?;
-    let secret = WebhookSecret::parse(&SecretString::from(text));
+    let secret = HookSecret::parse(&SecretString::from(text));
     Ok(secret.map_err(|error| {
         Failed::new(Exit::Invalid, format!("{}: {error}", path.display()))
             .with_help("leave --secret-file out, and one is made")

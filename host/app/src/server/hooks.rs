@@ -234,9 +234,8 @@ async fn verify(
     body: &[u8],
 ) -> Result<(), Problem> {
     let connections = &service.host.connections;
-    let verified = tokio::task::block_in_place(|| {
-        connections.verify_webhook(workflow, signed.signature(), body)
-    });
+    let verified =
+        tokio::task::block_in_place(|| connections.verify_hook(workflow, signed.signature(), body));
     verified.map_err(|refused| {
         tracing::warn!(
             workflow,

@@ -6,7 +6,9 @@
 //! those below `/hooks`, which are called by other machines, through whatever proxy there is, and ask
 //! for a signature.
 
+mod administration;
 mod api;
+mod audit;
 pub(crate) mod client;
 pub(crate) mod contact;
 mod documents;
@@ -57,6 +59,7 @@ pub(crate) struct Service {
     shutdown: CancellationToken,
     /// What `Host` may say.
     hosts: BTreeSet<String>,
+    devices: administration::Devices,
     /// The token's digest: comparing digests tells nothing of the token by the time that it takes.
     token: Digest,
 }
@@ -74,8 +77,10 @@ impl Service {
         let mut hosts =
             BTreeSet::from([address.to_string(), format!("localhost:{}", address.port())]);
         // Those under which a reverse proxy lets people sign in.
-        let connections = host.project.spec.connections.values();
-        for uri in connections.filter_map(|spec| spec.redirect_uri.as_ref()) {
+        let spec = &host.project.spec;
+        let connections = spec.connections.values();
+        let redirects = connections.filter_map(|spec| spec.redirect_uri.as_ref());
+        for uri in redirects.chain(&spec.public_url) {
             if let Ok(uri) = url::Url::parse(uri)
                 && let Some(name) = uri.host_str()
             {
@@ -93,6 +98,7 @@ impl Service {
             address,
             shutdown,
             hosts,
+            devices: administration::Devices::default(),
             token: Digest::of(contact.token.expose_secret().as_bytes()),
         }
     }
@@ -101,9 +107,11 @@ impl Service {
         self.workflows.triggers()
     }
 
-    /// Where this process answers, without a slash at its end.
+    /// Where others reach this process, without a slash at its end.
     fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let public = self.host.project.spec.public_url.as_deref();
+        let url = public.map_or_else(|| format!("http://{}", self.address), str::to_owned);
+        url.trim_end_matches('/').to_owned()
     }
 }
 
@@ -119,13 +127,14 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/runs/{id}/approvals", post(api::decide))
         .route("/inputs", get(api::inputs))
         .route("/waiting", get(api::waiting))
-        .route("/connections", get(api::connections))
         .route("/triggers", get(triggers::list))
         .route("/triggers/reset", post(triggers::reset))
         .route("/triggers/secret", post(triggers::set_secret))
         .route("/workflows", get(triggers::workflows))
         .route("/workflows/reload", post(triggers::reload))
         .route("/backup", post(api::backup))
+        .merge(administration::routes())
+        .merge(audit::routes())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         // Its body goes to the disk piece by piece.
         .route("/documents", post(documents::store))
@@ -141,8 +150,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         }));
     Router::new()
         .nest("/api", api)
-        .route("/callback", get(sign_in::callback))
-        .route("/oauth/callback", get(sign_in::callback))
+        .route("/callback", get(sign_in::callback).post(sign_in::posted))
+        .route(
+            "/oauth/callback",
+            get(sign_in::callback).post(sign_in::posted),
+        )
         .route("/sign-in/{connection}", get(sign_in::begin))
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics::show))
@@ -170,7 +182,7 @@ async fn check_host(
             "the Host header names another server",
         )
         .with_help(format!(
-            "ask http://{}, or a name that a connection's redirect-uri has",
+            "ask http://{}, or the name of public-url or of a connection's redirect-uri",
             service.address
         ))),
     }

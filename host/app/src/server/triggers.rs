@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use docket_connections::WebhookSecret;
+use docket_connections::HookSecret;
 use docket_model::parse_duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -70,7 +70,7 @@ pub(super) async fn set_secret(State(service): State<Arc<Service>>, body: Body) 
     }
     let wrong = |what: String| Problem::new(StatusCode::BAD_REQUEST, what);
     let given = secret.map(SecretString::from);
-    let given = given.as_ref().map(WebhookSecret::parse).transpose();
+    let given = given.as_ref().map(HookSecret::parse).transpose();
     let given = given.map_err(|error| wrong(error.to_string()))?;
     let overlap = overlap.as_deref().unwrap_or(OVERLAP);
     let Some(overlap) = parse_duration(overlap) else {

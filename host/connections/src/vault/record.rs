@@ -12,8 +12,10 @@ pub(crate) enum RecordKind {
     SignIn,
     /// A mailbox's id in its directory.
     MailboxId,
+    /// What the project's webhook is signed with.
+    WebhookSecrets,
     /// The secrets of a workflow's webhook; the workflow stands in the place of the connection.
-    Webhook,
+    HookSecrets,
 }
 
 impl RecordKind {
@@ -22,7 +24,8 @@ impl RecordKind {
             Self::Credentials => "credentials",
             Self::SignIn => "sign-in",
             Self::MailboxId => "mailbox-id",
-            Self::Webhook => "webhook",
+            Self::WebhookSecrets => "webhook-secrets",
+            Self::HookSecrets => "hook-secrets",
         }
     }
 
@@ -31,7 +34,8 @@ impl RecordKind {
             Self::Credentials => "enter the connection's client secret or certificate again",
             Self::SignIn => "sign the account in again",
             Self::MailboxId => "remove the file; the id is found again",
-            Self::Webhook => "give the webhook a new secret: docket triggers set-secret",
+            Self::WebhookSecrets => "make a new one with `docket connections webhook-secret`",
+            Self::HookSecrets => "give the webhook a new secret: docket triggers set-secret",
         }
     }
 }

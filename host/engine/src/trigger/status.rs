@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use docket_model::{Account, Failure};
+use docket_model::{Account, Failure, RunId};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use super::{Armed, Shared, schedule};
-use crate::EngineError;
+use super::{Armed, Shared, poll, schedule};
+use crate::{EngineError, StoreError};
 
 /// How a trigger is.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,8 @@ pub struct TriggerStatus {
     pub id: String,
     /// `schedule`, `webhook` or `source`.
     pub kind: &'static str,
+    /// The name under which its polls are logged, and their sign-ins are reported; no run has it.
+    pub polls: RunId,
     /// How many runs it has started, ever.
     pub started: u64,
     /// When it started the last one.
@@ -88,6 +90,8 @@ pub(super) struct Live {
 impl Shared {
     pub(super) async fn status(&self, armed: Armed) -> Result<TriggerStatus, EngineError> {
         let record = self.engine.ports().store.trigger(&armed.name).await?;
+        let polls = poll::name(&armed.name);
+        let polls = polls.map_err(|error| StoreError::Damaged(error.to_string()))?;
         let by_record = schedule::next(&armed.trigger, record.cursor.as_deref(), self.now());
         let live = self.live();
         let live = live.get(&armed.name);
@@ -95,6 +99,7 @@ impl Shared {
             workflow: armed.plan.workflow.clone(),
             id: armed.trigger.id.clone(),
             kind: armed.trigger.kind(),
+            polls,
             started: record.started,
             last_started_at: record.last_started_at,
             next_at: live.and_then(|live| live.next_at).or(by_record),

@@ -1,4 +1,4 @@
-//! The secrets of webhooks, and whether a request was signed with one.
+//! The secrets of workflows' webhooks, which others call, and whether a request was signed with one.
 //!
 //! Requests are signed as the Standard Webhooks specification has it (standard-webhooks 1.0.0):
 //! `webhook-id`, `webhook-timestamp` in seconds since 1970, and `webhook-signature`, which holds
@@ -15,12 +15,11 @@ use zeroize::Zeroizing;
 
 use crate::registry::Connections;
 use crate::vault::{RecordId, RecordKind, VaultError};
+use crate::webhook::bytes_of;
 
 /// How far the signature's time may be from ours, either way ("Verifying webhook authenticity").
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 const PREFIX: &str = "whsec_";
-/// How many bytes a secret has ("Signature scheme").
-const BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// How many bytes one has that is made here.
 const MADE: usize = 32;
 /// The longest id, in bytes.
@@ -30,9 +29,9 @@ const MOST_SIGNATURES: usize = 8;
 
 /// A webhook's secret. Its text shows in no `Debug`.
 #[derive(Clone)]
-pub struct WebhookSecret(SecretString);
+pub struct HookSecret(SecretString);
 
-impl WebhookSecret {
+impl HookSecret {
     /// A new one, of 32 bytes by chance.
     ///
     /// # Errors
@@ -64,16 +63,14 @@ impl WebhookSecret {
     }
 
     fn key(&self) -> Option<hmac::Key> {
-        let encoded = self.0.expose_secret().strip_prefix(PREFIX)?;
-        let bytes = Zeroizing::new(STANDARD.decode(encoded).ok()?);
-        let is_usual = BYTES.contains(&bytes.len());
-        is_usual.then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+        let bytes = bytes_of(self.0.expose_secret())?;
+        Some(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
     }
 }
 
-impl std::fmt::Debug for WebhookSecret {
+impl std::fmt::Debug for HookSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("WebhookSecret(…)")
+        f.write_str("HookSecret(…)")
     }
 }
 
@@ -165,10 +162,10 @@ impl Connections {
     ///
     /// # Errors
     /// [`VaultError`].
-    pub fn set_webhook_secret(
+    pub fn set_hook_secret(
         &self,
         workflow: &str,
-        secret: &WebhookSecret,
+        secret: &HookSecret,
         overlap: SignedDuration,
     ) -> Result<(), VaultError> {
         let now = self.clock.now();
@@ -193,7 +190,7 @@ impl Connections {
     ///
     /// # Errors
     /// [`VaultError`].
-    pub fn webhook_secrets(&self, workflow: &str) -> Result<Vec<SecretStatus>, VaultError> {
+    pub fn hook_secrets(&self, workflow: &str) -> Result<Vec<SecretStatus>, VaultError> {
         let now = self.clock.now();
         let kept = self.kept(workflow)?.into_iter();
         Ok(kept
@@ -240,7 +237,7 @@ impl Connections {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn verify_webhook(
+    pub fn verify_hook(
         &self,
         workflow: &str,
         signature: Signature<'_>,
@@ -255,7 +252,7 @@ impl Connections {
             if !is_valid(&one, now) {
                 continue;
             }
-            let Some(key) = WebhookSecret(one.secret).key() else {
+            let Some(key) = HookSecret(one.secret).key() else {
                 continue;
             };
             has_secret = true;
@@ -279,7 +276,7 @@ impl Connections {
             VaultError::Damaged {
                 path: format!("the record of the webhook of {workflow}"),
                 problem: "it is no list of secrets".to_owned(),
-                remedy: RecordKind::Webhook.remedy().to_owned(),
+                remedy: RecordKind::HookSecrets.remedy().to_owned(),
             }
         })?;
         Ok(kept.secrets)
@@ -290,7 +287,7 @@ const fn record(workflow: &str) -> RecordId<'_> {
     RecordId {
         connection: workflow,
         account: "",
-        kind: RecordKind::Webhook,
+        kind: RecordKind::HookSecrets,
     }
 }
 
@@ -321,7 +318,7 @@ mod tests {
         Connections::open(&BTreeMap::new(), vault, Arc::clone(clock) as _).unwrap()
     }
 
-    fn sign(secret: &WebhookSecret, id: &str, at: &str, body: &[u8]) -> String {
+    fn sign(secret: &HookSecret, id: &str, at: &str, body: &[u8]) -> String {
         let signed = [format!("{id}.{at}.").as_bytes(), body].concat();
         let tag = hmac::sign(&secret.key().unwrap(), &signed);
         format!("v1,{}", STANDARD.encode(tag.as_ref()))
@@ -337,7 +334,7 @@ mod tests {
     fn signs_as_the_specification_has_it() {
         // The example of the specification's reference libraries.
         let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-        let secret = WebhookSecret::parse(&SecretString::from(secret)).unwrap();
+        let secret = HookSecret::parse(&SecretString::from(secret)).unwrap();
         let signature = sign(
             &secret,
             "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -352,7 +349,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let clock = clock();
         let connections = open(folder.path(), &clock);
-        let secret = WebhookSecret::generate().unwrap();
+        let secret = HookSecret::generate().unwrap();
         let (id, body) = ("evt_1", b"{}".as_slice());
         let good = sign(&secret, id, AT, body);
         let check = |id: &str, timestamp: &str, signatures: &str, body: &[u8]| {
@@ -361,11 +358,11 @@ mod tests {
                 timestamp,
                 signatures,
             };
-            connections.verify_webhook("w", signature, body)
+            connections.verify_hook("w", signature, body)
         };
         assert_eq!(check(id, AT, &good, body), Err(Refused::NoSecret));
         let none = SignedDuration::ZERO;
-        connections.set_webhook_secret("w", &secret, none).unwrap();
+        connections.set_hook_secret("w", &secret, none).unwrap();
         assert_eq!(check(id, AT, &good, body), Ok(()));
         let among = format!("v1a,AAAA v1,AAAA {good}");
         assert_eq!(check(id, AT, &among, body), Ok(()));
@@ -391,7 +388,7 @@ mod tests {
             let refused = check(id, at, signatures, body);
             assert!(matches!(refused, Err(Refused::Malformed(_))), "{refused:?}");
         }
-        let other = connections.verify_webhook(
+        let other = connections.verify_hook(
             "v",
             Signature {
                 id,
@@ -415,8 +412,8 @@ mod tests {
         let clock = clock();
         let connections = open(folder.path(), &clock);
         let day = SignedDuration::from_hours(24);
-        let secrets = [(); 3].map(|()| WebhookSecret::generate().unwrap());
-        let fits = |secret: &WebhookSecret| {
+        let secrets = [(); 3].map(|()| HookSecret::generate().unwrap());
+        let fits = |secret: &HookSecret| {
             let at = docket_model::Clock::now(&*clock).as_second().to_string();
             let signatures = sign(secret, "evt", &at, b"");
             let signature = Signature {
@@ -424,29 +421,21 @@ mod tests {
                 timestamp: &at,
                 signatures: &signatures,
             };
-            connections.verify_webhook("w", signature, b"").is_ok()
+            connections.verify_hook("w", signature, b"").is_ok()
         };
         let valid = || secrets.each_ref().map(fits);
-        connections
-            .set_webhook_secret("w", &secrets[0], day)
-            .unwrap();
-        connections
-            .set_webhook_secret("w", &secrets[1], day)
-            .unwrap();
+        connections.set_hook_secret("w", &secrets[0], day).unwrap();
+        connections.set_hook_secret("w", &secrets[1], day).unwrap();
         assert_eq!(valid(), [true, true, false]);
-        assert_eq!(connections.webhook_secrets("w").unwrap().len(), 2);
-        connections
-            .set_webhook_secret("w", &secrets[2], day)
-            .unwrap();
+        assert_eq!(connections.hook_secrets("w").unwrap().len(), 2);
+        connections.set_hook_secret("w", &secrets[2], day).unwrap();
         assert_eq!(valid(), [false, true, true]);
         clock.advance(day);
         assert_eq!(valid(), [false, false, true]);
-        let left = connections.webhook_secrets("w").unwrap();
+        let left = connections.hook_secrets("w").unwrap();
         assert_eq!((left.len(), left[0].until), (1, None));
         let now = SignedDuration::ZERO;
-        connections
-            .set_webhook_secret("w", &secrets[0], now)
-            .unwrap();
+        connections.set_hook_secret("w", &secrets[0], now).unwrap();
         assert_eq!(valid(), [true, false, false]);
     }
 
@@ -454,9 +443,9 @@ mod tests {
     fn a_secret_shows_nowhere() {
         let folder = tempfile::tempdir().unwrap();
         let connections = open(folder.path(), &clock());
-        let secret = WebhookSecret::generate().unwrap();
+        let secret = HookSecret::generate().unwrap();
         let none = SignedDuration::ZERO;
-        connections.set_webhook_secret("w", &secret, none).unwrap();
+        connections.set_hook_secret("w", &secret, none).unwrap();
         let text = secret.text().expose_secret();
         assert!(!format!("{secret:?}").contains(&text[6..]));
         for file in std::fs::read_dir(folder.path().join("vault")).unwrap() {
@@ -470,10 +459,10 @@ mod tests {
         let short = format!("whsec_{}", STANDARD.encode([7; 23]));
         let long = format!("whsec_{}", STANDARD.encode([7; 65]));
         for text in ["", "whsec_", "whsec_!", "secret", &short, &long] {
-            let refused = WebhookSecret::parse(&SecretString::from(text));
+            let refused = HookSecret::parse(&SecretString::from(text));
             assert_eq!(refused.unwrap_err(), InvalidSecret, "{text}");
         }
         let good = format!(" whsec_{}\n", STANDARD.encode([7; 24]));
-        assert!(WebhookSecret::parse(&SecretString::from(good)).is_ok());
+        assert!(HookSecret::parse(&SecretString::from(good)).is_ok());
     }
 }
