@@ -143,7 +143,7 @@ on:
     uses: graph-import/new-messages
     connection: people
     as: anna@contoso.example
-    with: {mailbox: anna@contoso.example, folder: Inbox}
+    with: {mailbox: anna@contoso.example, folder: Inbox, subject: For you}
     every: 1s
     inputs: {subject: '${{ event.item.subject }}'}
 inputs: {subject: {required: true}}
@@ -160,6 +160,13 @@ outputs: {subject: '${{ inputs.subject }}'}
     let file = file.to_str().unwrap();
     let added = docket.run(&["connections", "add", "people", "--secret-file", file]);
     assert!(added.status.success(), "{added:?}");
+    let yaml = docket.project().join("docket.yaml");
+    let project = std::fs::read_to_string(&yaml).unwrap();
+    let hook = "public-url: http://localhost:8080
+sign-in-hook:
+  mail: {connection: contoso, from: contracts@contoso.example}
+";
+    std::fs::write(&yaml, format!("{project}\n{hook}")).unwrap();
     let mut served = Served::alone(lab, docket, &[("mine.yaml", text)]);
     let trigger = served.trigger_is("mine/source", "sign-in-needed").await;
     assert_eq!(trigger["connection"], "people", "{trigger}");
@@ -169,11 +176,18 @@ outputs: {subject: '${{ inputs.subject }}'}
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(listed.contains("sign-in-needed"), "{listed}");
 
+    // She is asked, by a run that is not the source's.
+    let asked = format!("Inbox: Please sign in as {ANNA}");
+    while !served.mail(ANNA).await.contains(&asked) {
+        served.all_ended(0).await;
+    }
     served.sign_anna_in().await;
     served.trigger_is("mine/source", "waiting").await;
     comes(&served.lab, ANNA, "For you", false);
-    let runs = served.all_ended(1).await;
-    let id = runs[0]["id"].as_str().unwrap();
+    let runs = served.all_ended(2).await;
+    let mut mine = runs.iter().filter(|run| run["workflow"] == "mine");
+    let id = mine.next().unwrap()["id"].as_str().unwrap();
+    assert!(mine.next().is_none(), "one was asked for, and one came");
     let run = served.get(&format!("/api/runs/{id}")).await;
     assert_eq!(run["result"]["outputs"], json!({"subject": "For you"}));
     served.end();
