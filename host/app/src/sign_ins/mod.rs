@@ -10,7 +10,7 @@ mod mail;
 mod request;
 mod sources;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -91,6 +91,8 @@ enum Teller {
     Mail {
         plan: Box<Plan>,
         administrator: Option<String>,
+        /// Whose people may be written to.
+        domains: BTreeSet<String>,
     },
     Webhook(Webhook),
 }
@@ -135,6 +137,7 @@ impl Asking {
             SignInHookKind::Mail(mail) => Teller::Mail {
                 plan: Box::new(mail::plan(host, mail)?),
                 administrator: mail.administrator.clone(),
+                domains: mail::domains(&host.project.spec, mail),
             },
             SignInHookKind::Webhook(spec) => {
                 let webhook = host.connections.webhook(spec);
@@ -402,10 +405,11 @@ impl Asking {
             Teller::Mail {
                 plan,
                 administrator,
-            } => {
-                let to = self.recipient(telling, administrator.as_deref());
-                self.mail(account, known, telling, plan, to).await?
-            }
+                domains,
+            } => match self.recipient(telling, administrator.as_deref(), domains) {
+                Ok(to) => self.mail(account, known, telling, plan, &to).await?,
+                Err(error) => Err(error),
+            },
             Teller::Webhook(webhook) => {
                 let event = json!({
                     "type": "sign-in.requested",
@@ -445,18 +449,14 @@ impl Asking {
         known: &Request,
         telling: &Telling<'_>,
         plan: &Plan,
-        to: Option<String>,
+        to: &str,
     ) -> Result<Result<Request, String>, EngineError> {
-        let Some(to) = to else {
-            let what = "there is nobody to tell; name an administrator under sign-in-hook.mail";
-            return Ok(Err(what.to_owned()));
-        };
         let subject = match telling.is_for_administrator {
             true => format!("The connection {} needs you", account.connection),
             false => format!("Please sign in as {}", self.person(account)),
         };
         let request = self.facts(telling, |at| at.strftime("%F %R UTC").to_string());
-        let inputs = match mail::inputs(plan, &to, &subject, request) {
+        let inputs = match mail::inputs(plan, to, &subject, request) {
             Ok(inputs) => inputs,
             Err(error) => return Ok(Err(error)),
         };
@@ -483,17 +483,30 @@ impl Asking {
     }
 
     /// Who gets the mail: the person, or who mends what the person cannot.
-    fn recipient(&self, telling: &Telling<'_>, administrator: Option<&str>) -> Option<String> {
-        let is_person = telling.account.user.is_some() && !telling.is_for_administrator;
-        let person = || {
-            let account = telling.account;
-            let specs = &self.host.project.spec.connections;
-            let own = specs.get(&account.connection)?.account.clone();
-            account.user.clone().or(own)
-        };
-        match administrator {
-            Some(address) if !is_person => Some(address.to_owned()),
-            _ => person(),
+    fn recipient(
+        &self,
+        telling: &Telling<'_>,
+        administrator: Option<&str>,
+        domains: &BTreeSet<String>,
+    ) -> Result<String, String> {
+        let account = telling.account;
+        let is_person = account.user.is_some() && !telling.is_for_administrator;
+        if let Some(address) = administrator.filter(|_| !is_person) {
+            return Ok(address.to_owned());
+        }
+        let specs = &self.host.project.spec.connections;
+        let own = specs.get(&account.connection);
+        let own = own.and_then(|spec| spec.account.as_ref());
+        let person = account
+            .user
+            .as_ref()
+            .or(own)
+            .ok_or("there is nobody to tell; name an administrator under sign-in-hook.mail")?;
+        match mail::domain(person).is_some_and(|domain| domains.contains(&domain)) {
+            true => Ok(person.clone()),
+            false => Err(format!(
+                "{person} gets no mail: no address in docket.yaml is of the same domain"
+            )),
         }
     }
 
