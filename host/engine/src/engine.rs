@@ -17,8 +17,8 @@ use crate::flow::Flow;
 use crate::fold::RunState;
 use crate::sign_ins::SignIns;
 use crate::{
-    Documents, Durability, EngineError, EventStore, NewItem, Reporter, Rest, RunFilter, RunSummary,
-    StepRunner, StoreError, Timer,
+    Documents, Durability, EngineError, EventStore, NewItem, Ready, Reporter, Rest, RunFilter,
+    RunSummary, StepRunner, StoreError, Timer,
 };
 
 /// How many plans stay compiled.
@@ -123,7 +123,18 @@ impl Engine {
             }
             appended => {
                 appended?;
-                self.announce(run).await
+                if let EventKind::RunStarted {
+                    workflow, group, ..
+                } = event.kind
+                {
+                    self.changes.add(vec![Ready {
+                        run: run.clone(),
+                        workflow,
+                        group,
+                        has_begun: false,
+                    }]);
+                }
+                Ok(())
             }
         }
     }

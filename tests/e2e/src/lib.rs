@@ -11,9 +11,12 @@ pub mod apart;
 mod binary;
 mod crash;
 mod lab;
+pub mod measure;
+mod plain;
 mod time;
 
 pub use binary::Binary;
 pub use crash::{CrashingStore, Unsynced};
 pub use lab::{Ground, Host, Lab, Silent, TenantFacts, components};
+pub use plain::Plain;
 pub use time::LabClock;

@@ -118,15 +118,20 @@ pub(super) async fn prune(
     let pruned = pruned.map_err(|error| engine_failed(&error))?;
     if as_json {
         render::line(
-            &json!({"runs": pruned.runs, "documents": pruned.documents, "bytes": pruned.bytes})
-                .to_string(),
+            &json!({
+                "runs": pruned.runs, "documents": pruned.documents, "bytes": pruned.bytes,
+                "journal": {"freed": pruned.journal.freed, "free": pruned.journal.free},
+            })
+            .to_string(),
         );
     } else {
         note!(
-            "{} runs and {} documents ({}) removed",
+            "{} runs and {} documents ({}) removed; the journal is smaller by {}, and has {} to spare",
             pruned.runs,
             pruned.documents,
-            render::bytes(pruned.bytes)
+            render::bytes(pruned.bytes),
+            render::bytes(pruned.journal.freed),
+            render::bytes(pruned.journal.free)
         );
     }
     Ok(Exit::Success)
