@@ -123,11 +123,8 @@ impl Rage {
                 served.answers(docket).await?;
                 let work = async {
                     // Broken off by the kill, or by an answer that the kill cut: both are repeated.
-                    if served
-                        .unfinished(BACKLOG)
-                        .await
-                        .is_ok_and(|count| count < BACKLOG)
-                    {
+                    let unfinished = served.unfinished(BACKLOG).await;
+                    if unfinished.is_ok_and(|runs| runs.len() < BACKLOG) {
                         self.orders.place(new);
                     }
                     self.orders.start_all(&served).await;
@@ -154,11 +151,14 @@ impl Rage {
         loop {
             self.orders.start_all(&served).await;
             let left = served.unfinished(1000).await?;
-            if left == 0 && self.orders.are_all_started() {
+            if left.is_empty() && self.orders.are_all_started() {
                 break;
             }
             if Instant::now() > until {
-                bail!("{left} runs have not ended after {} s", PATIENCE.as_secs());
+                let (count, after) = (left.len(), PATIENCE.as_secs());
+                let first: Vec<String> = left.into_iter().take(5).collect();
+                let first = first.join(", ");
+                bail!("{count} runs have not ended after {after} s, among them {first}");
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

@@ -95,7 +95,7 @@ impl Orders {
     /// Draws the orders of a round, and says how many there are.
     pub(crate) fn draw(&mut self, round: u32, chance: &mut StdRng) -> usize {
         self.drawn.clear();
-        for number in 0..chance.random_range(1..=4) {
+        for number in 0..chance.random_range(2..=9) {
             let id = format!("chaos-{round}-{number}");
             let mails = chance.random_range(1..=3);
             let subjects = (0..mails).map(|mail| format!("{id}-{mail}")).collect();

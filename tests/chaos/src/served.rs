@@ -122,11 +122,13 @@ impl Served {
         Ok(())
     }
 
-    /// How many runs have not ended, as far as `most`.
-    pub(crate) async fn unfinished(&self, most: usize) -> Result<usize> {
+    /// The runs that have not ended, at most so many.
+    pub(crate) async fn unfinished(&self, most: usize) -> Result<Vec<String>> {
         let path = format!("/api/runs?unfinished=true&limit={most}");
         let found = self.ask(reqwest::Method::GET, &path, Vec::new()).await?;
-        Ok(found["runs"].as_array().context("no list of runs")?.len())
+        let runs = found["runs"].as_array().context("no list of runs")?;
+        let ids = runs.iter().filter_map(|run| run["id"].as_str());
+        Ok(ids.map(str::to_owned).collect())
     }
 
     async fn ask(&self, method: reqwest::Method, path: &str, body: Vec<u8>) -> Result<Value> {

@@ -106,7 +106,7 @@ impl Weather {
     pub(crate) fn change(&mut self, state: &TenantState, chance: &mut StdRng) {
         self.before = self.struck(state);
         state.clear_faults();
-        for _ in 0..chance.random_range(0..6) {
+        for _ in 0..chance.random_range(0..10) {
             let fault = fault(chance);
             state.add_fault(fault);
         }
