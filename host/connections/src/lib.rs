@@ -28,6 +28,7 @@ mod rights;
 mod scopes;
 mod send;
 mod status;
+mod turn;
 mod vault;
 
 pub use binding::{AccountInfo, Binding};
@@ -46,4 +47,5 @@ pub use registry::{Authorized, BindingError, ConnectionError, Connections, Unkno
 pub use rights::{Acting, rights_script};
 pub use scopes::scopes;
 pub use status::{ConnectionStatus, SignInStatus};
+pub use turn::HeldTurn;
 pub use vault::{BackupError, Imported, KeySource, Keyring, Vault, VaultError};

@@ -107,7 +107,7 @@ impl Rage {
             let new = self.orders.draw(round, &mut self.chance);
             let life = Life::draw(round, &mut self.chance);
             self.weather.change(tenant.state(), &mut self.chance);
-            self.round(docket, new, life).await?;
+            self.round(docket, tenant, new, life).await?;
             if round % TOLD_EVERY == TOLD_EVERY - 1 {
                 self.tell(tenant, round + 1)?;
             }
@@ -115,11 +115,17 @@ impl Rage {
         Ok(())
     }
 
-    async fn round(&mut self, docket: &Binary, new: usize, life: Life) -> Result<()> {
+    async fn round(
+        &mut self,
+        docket: &Binary,
+        tenant: &Tenant,
+        new: usize,
+        life: Life,
+    ) -> Result<()> {
         let mut served = Served::spawn(docket)?;
         match life {
             Life::FromStart(time) => tokio::time::sleep(time).await,
-            Life::FromAnswer(time) => {
+            Life::FromAnswer(busy) => {
                 served.answers(docket).await?;
                 let work = async {
                     // Broken off by the kill, or by an answer that the kill cut: both are repeated.
@@ -129,7 +135,7 @@ impl Rage {
                     }
                     self.orders.start_all(&served).await;
                 };
-                let end = tokio::time::sleep(time);
+                let end = busy.lasts(tenant);
                 tokio::pin!(end);
                 tokio::select! {
                     () = &mut end => {}
@@ -191,18 +197,53 @@ impl Rage {
 enum Life {
     /// So long after it was started, perhaps before it answers.
     FromStart(Duration),
-    /// So long after it answered.
-    FromAnswer(Duration),
+    /// After so much work since it answered.
+    FromAnswer(Busy),
 }
+
+/// A life that is measured by what it does, so that a slow machine sees as much done as a fast one.
+#[derive(Clone, Copy)]
+struct Busy {
+    /// Requests that reach the tenant.
+    requests: u64,
+    /// And then so much longer.
+    more: Duration,
+}
+
+/// How long a life lasts at most, whatever it does.
+const LONGEST: Duration = Duration::from_secs(4);
 
 impl Life {
     fn draw(round: u32, chance: &mut StdRng) -> Self {
-        let is_short = chance.random_bool(0.2);
-        // Short lives are as likely as long ones, whatever the unit.
-        let time = Duration::from_secs_f64(chance.random_range(0.01_f64.ln()..2.5_f64.ln()).exp());
-        match is_short && round > 0 {
-            true => Self::FromStart(time / 4),
-            false => Self::FromAnswer(time),
+        // Short ones are as likely as long ones, whatever the unit.
+        let mut seconds = |least: f64, most: f64| {
+            Duration::from_secs_f64(chance.random_range(least.ln()..most.ln()).exp())
+        };
+        let start = seconds(0.005, 0.5);
+        let more = seconds(0.000_2, 0.05);
+        let requests = 1 << chance.random_range(0..8);
+        let busy = Busy {
+            requests: chance.random_range(1..=requests),
+            more,
+        };
+        match chance.random_bool(0.15) && round > 0 {
+            true => Self::FromStart(start),
+            false => Self::FromAnswer(busy),
         }
+    }
+}
+
+impl Busy {
+    async fn lasts(self, tenant: &Tenant) {
+        let so_far = || tenant.state().throttle_counts().requests;
+        let end = so_far() + self.requests;
+        let done = async {
+            while so_far() < end {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            tokio::time::sleep(self.more).await;
+        };
+        // What is not reached in time is ended all the same.
+        let _ = tokio::time::timeout(LONGEST, done).await;
     }
 }

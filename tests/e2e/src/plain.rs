@@ -31,6 +31,8 @@ impl Plain {
     pub async fn new(tenant: &mut Apart, sender: &str) -> Self {
         let scopes = ["Mail.ReadWrite.Shared", "Mail.Send.Shared"];
         let token = tenant.token(&scopes).await;
+        // A second program in this process may have set it before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let trusted = reqwest::Certificate::from_pem(tenant.facts.ca_pem.as_bytes()).expect("a CA");
         let client = reqwest::Client::builder()
             .tls_certs_only([trusted])

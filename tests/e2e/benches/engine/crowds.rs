@@ -152,7 +152,7 @@ struct Needs {
 }
 
 async fn needs(ground: Ground) -> (Needs, Ground) {
-    let Ground { folder, .. } = ground;
+    let folder = ground.close();
     let began = Instant::now();
     let ground = Ground::over(folder, Action::Nothing);
     let store = &ground.store;
@@ -283,7 +283,7 @@ async fn parked(count: u32, plan: &Plan) -> Ground {
 pub(crate) async fn waiting() {
     let count = crowd(100_000);
     let plan = plan(1);
-    let Ground { folder, .. } = parked(count, &plan).await;
+    let folder = parked(count, &plan).await.close();
     let began = Instant::now();
     let ground = Ground::over(folder, Action::Nothing);
     let serving = Serving::start(&ground, 64);

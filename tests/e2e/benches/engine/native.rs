@@ -106,6 +106,11 @@ impl Ground {
         Self::over(folder, action)
     }
 
+    /// Closes it, and leaves its folder.
+    pub(crate) fn close(self) -> TempDir {
+        self.folder
+    }
+
     pub(crate) fn over(folder: TempDir, action: Action) -> Self {
         let store = Arc::new(SqliteStore::open(&folder.path().join("journal.db")).unwrap());
         let native = Arc::new(Native {
