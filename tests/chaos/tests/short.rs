@@ -10,10 +10,10 @@ async fn no_mail_is_lost_or_doubled_whenever_the_host_is_killed() {
         // So fast that a draft never has to lie for long before it is known not to be on its way.
         speed: 100_000,
         is_telling: false,
-        ..Settings::new(20, 7)
+        ..Settings::new(14, 7)
     };
     let report = run(&settings).await.unwrap();
     assert!(report.is_good(), "{report}: {:#?}", report.problems);
-    assert_eq!(report.kills, 20);
+    assert_eq!(report.kills, 14);
     assert!(report.mails > 20, "{report}");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use docket_e2e::Silent;
-use docket_e2e::measure::{percentile, row, status};
+use docket_e2e::measure::{fsync, percentile, row, status};
 use docket_engine::{
     Durability, EventStore, Rest, RestingStep, RunFilter, Scheduler, SchedulerSettings,
 };
@@ -149,6 +149,8 @@ struct Needs {
     open: Duration,
     list: Duration,
     append: Duration,
+    /// What the disk itself needed for a sync at that time.
+    sync: Duration,
 }
 
 async fn needs(ground: Ground) -> (Needs, Ground) {
@@ -180,6 +182,7 @@ async fn needs(ground: Ground) -> (Needs, Ground) {
         open,
         list: percentile(&mut lists, 0.5),
         append: percentile(&mut appends, 0.5),
+        sync: fsync(ground.folder.path()),
     };
     (needs, ground)
 }
@@ -207,21 +210,24 @@ pub(crate) async fn finished() {
     let [(less, ..), (more, built, size)] = &all[..] else {
         return;
     };
+    let ratio = |time: Duration, to: Duration| time.as_secs_f64() / to.as_secs_f64();
+    let tell = |what: &str, time: Duration, versus: &str| {
+        let name = format!("engine/finished: {what} beside {many} runs");
+        row(&name, "ms", time.as_secs_f64() * 1e3, versus);
+    };
     for (what, few_need, many_need) in [
         ("start-up", less.open, more.open),
         ("list of 50", less.list, more.list),
-        ("synced append", less.append, more.append),
     ] {
-        row(
-            &format!("engine/finished: {what} beside {many} runs"),
-            "ms",
-            many_need.as_secs_f64() * 1e3,
-            &format!(
-                "{:.2}× that beside {few}",
-                many_need.as_secs_f64() / few_need.as_secs_f64()
-            ),
-        );
+        let versus = format!("{:.2}× that beside {few}", ratio(many_need, few_need));
+        tell(what, many_need, &versus);
     }
+    let versus = format!(
+        "{:.2} fsyncs; beside {few}: {:.2} fsyncs",
+        ratio(more.append, more.sync),
+        ratio(less.append, less.sync)
+    );
+    tell("synced append", more.append, &versus);
     row(
         &format!("engine/finished: {many} runs appended in bulk"),
         "s",
