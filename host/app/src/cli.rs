@@ -1,15 +1,15 @@
 //! The command line.
 
 mod runs;
+mod triggers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::runs::{
-    DecisionArgs, EndState, LookCommand, OrderCommand, ReplayArgs, RunsCommand,
-};
+pub(crate) use self::runs::{DecisionArgs, LookCommand, OrderCommand, ReplayArgs, RunsCommand};
+pub(crate) use self::triggers::TriggersCommand;
 
 /// Runs document workflows written in YAML, with plugins that can use an account and never read
 /// its token.
@@ -77,8 +77,12 @@ pub(crate) enum Command {
     Runs(RunsCommand),
     /// Runs a run again from its record, offline: nothing is sent, and nothing is recorded.
     Replay(ReplayArgs),
-    /// Drives all runs, and answers HTTP requests, until Ctrl-C or SIGTERM.
+    /// Starts runs by their triggers, drives all runs, and answers HTTP requests, until Ctrl-C or
+    /// SIGTERM. Workflows that change are read again; SIGHUP has that done at once.
     Serve(ServeArgs),
+    /// Shows what starts by itself, and gives webhooks their secrets.
+    #[command(subcommand)]
+    Triggers(TriggersCommand),
     /// Copies the journal, the documents and the plugins of runs into a new folder.
     Backup(BackupArgs),
     /// Puts such a copy into a data folder that has no journal yet.
@@ -211,6 +215,13 @@ pub(crate) enum ConnectionsCommand {
         /// Prints the script; the default.
         #[arg(long)]
         script: bool,
+    },
+    /// Makes a secret that the webhook of `sign-in-hook` is signed with, and prints it for its
+    /// receiver. The one before is used beside it until the next one is made.
+    WebhookSecret {
+        /// The file that holds a secret that was made elsewhere, `whsec_…`; `-` is standard input.
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
     },
 }
 

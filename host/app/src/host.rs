@@ -30,6 +30,8 @@ pub(crate) struct Host {
     pub(crate) engine: Arc<Engine>,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) plugins: BTreeMap<String, Installed>,
+    /// Where the vault's key is kept.
+    pub(crate) key: KeySource,
     clock: Arc<dyn Clock>,
 }
 
@@ -49,7 +51,8 @@ impl Host {
         let files = Arc::new(FileDocuments::open(&data.join("documents"))?);
         let documents: Arc<dyn Documents> = Arc::clone(&files) as _;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let vault = vault(&data, &project.key_source(global)?)?;
+        let key = project.key_source(global)?;
+        let vault = vault(&data, &key)?;
         let connections = Connections::open(&project.spec.connections, vault, Arc::clone(&clock))
             .map_err(|error| Failed::new(Exit::Invalid, error.to_string()))?;
         let connections = Arc::new(connections);
@@ -73,6 +76,7 @@ impl Host {
             engine,
             sandbox,
             plugins,
+            key,
             clock,
         })
     }
@@ -128,8 +132,8 @@ impl Host {
         docket_model::validate(source, &self.catalog(), &load)
     }
 
-    /// The steps of the project's workflows that use a connection, each with its plan. Workflows with
-    /// problems have none.
+    /// The steps of the project's workflows that use a connection, and the polls of their triggers'
+    /// sources, each with its plan. Workflows with problems have none.
     pub(crate) fn steps_with(&self, connection: &str) -> Vec<(Arc<Plan>, PlannedStep)> {
         let mut found = Vec::new();
         for file in self.project.workflows().unwrap_or_default() {
@@ -139,10 +143,10 @@ impl Host {
             let Some(plan) = self.check(&source, &file).0.map(Arc::new) else {
                 continue;
             };
-            for step in plan.all_steps() {
+            for step in plan.all_steps().cloned().chain(plan.polls()) {
                 let names = [&step.connection, &step.fallback];
                 if names.into_iter().flatten().any(|name| name == connection) {
-                    found.push((Arc::clone(&plan), step.clone()));
+                    found.push((Arc::clone(&plan), step));
                 }
             }
         }
@@ -166,6 +170,11 @@ impl Host {
         self.connections
             .scopes(connection, needs)
             .unwrap_or_default()
+    }
+
+    /// What waits for moments, by the host's clock.
+    pub(crate) fn timer(&self) -> TokioTimer {
+        TokioTimer::new(Arc::clone(&self.clock))
     }
 
     /// The present moment.

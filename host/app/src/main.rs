@@ -1,6 +1,7 @@
 //! The `docket` binary: command line, views and wiring. It has no rules of its own; what it does is
 //! to hand the rooms to one another.
 
+mod administration;
 mod answers;
 mod cli;
 mod clock;
@@ -10,10 +11,13 @@ mod exit;
 mod host;
 mod inputs;
 mod project;
+mod records;
 mod render;
 mod server;
+mod sign_ins;
 mod view;
 mod waking;
+mod workflows;
 
 use std::process::ExitCode;
 

@@ -16,6 +16,7 @@ mod dial;
 mod echo;
 mod forecast;
 mod gate;
+mod hooks;
 mod keep_alive;
 mod mailboxes;
 mod oauth;
@@ -30,12 +31,14 @@ mod send;
 mod status;
 mod turn;
 mod vault;
+mod webhook;
 
 pub use binding::{AccountInfo, Binding};
 pub use check::{OpenError, SpecProblem};
 pub use dial::{Resolve, SystemResolver};
 pub use forecast::{Lapse, LapseKind, Severity};
 pub use gate::{Body, GateError, Request, Response};
+pub use hooks::{HookSecret, InvalidSecret, Refused, SecretStatus, Signature};
 pub use keep_alive::KeptAlive;
 pub use oauth::{
     AuthError, AuthErrorClass, Callback, Credential, CredentialKind, CredentialStatus,
@@ -49,3 +52,4 @@ pub use scopes::scopes;
 pub use status::{ConnectionStatus, SignInStatus};
 pub use turn::HeldTurn;
 pub use vault::{BackupError, Imported, KeySource, Keyring, Vault, VaultError};
+pub use webhook::{Webhook, WebhookError};

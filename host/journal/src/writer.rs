@@ -29,7 +29,7 @@ pub(crate) enum Work {
     Change(Durability, Option<Change>),
     /// Writes the database anew, without the room of what was removed.
     Vacuum,
-    /// Brings the log into the database, whose file is as short as it can be then.
+    /// Brings the log into the database as far as nobody reads it, whose file gets shorter by that.
     Checkpoint,
     /// Nothing: done when everything queued before it is committed.
     Barrier,
@@ -285,7 +285,8 @@ fn commit(
     for job in &*batch {
         connection.execute_batch(match job.work {
             Work::Vacuum => "VACUUM; PRAGMA wal_checkpoint(TRUNCATE);",
-            Work::Checkpoint => "PRAGMA wal_checkpoint(TRUNCATE);",
+            // Waits for nobody who reads: what is left the next checkpoint does.
+            Work::Checkpoint => "PRAGMA wal_checkpoint(PASSIVE);",
             Work::Append(_) | Work::Change(..) | Work::Barrier => continue,
         })?;
     }

@@ -24,6 +24,7 @@ mod plugin;
 mod project;
 mod reader;
 mod source;
+mod trigger;
 mod workflow;
 mod yaml;
 
@@ -52,7 +53,11 @@ pub use plan::{
     PlannedStep, Retry, Template,
 };
 pub use plugin::{ActionKind, ActionSpec, Example, HttpNeed, Manifest, RequestRule, ScopeNeed};
-pub use project::{Grants, PluginSpec, Project, parse_project};
+pub use project::{
+    Grants, PluginSpec, Project, SignInHook, SignInHookKind, SignInMail, SignInWebhook,
+    parse_project,
+};
 pub use reader::parse_duration;
 pub use source::{MAX_SOURCE_BYTES, Position, SourceFile, Span};
+pub use trigger::{InvalidSchedule, Schedule, SourcePoll, Timetable, Trigger, TriggerKind};
 pub use yaml::{MAX_YAML_DEPTH, MAX_YAML_VALUES};

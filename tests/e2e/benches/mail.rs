@@ -35,9 +35,11 @@ connections:
 steps:
   - id: import
     uses: graph-import/messages
+    timeout: 10m
     with:
       mailbox: invoices@contoso.example
       folder: Bulk
+      limit: 1000
 outputs:
   count: ${{ size(steps.import.output.messages) }}
 ";

@@ -36,6 +36,8 @@ pub(crate) use self::record::{RecordId, RecordKind, RecordName};
 /// The format that this version writes and reads.
 const FORMAT: u32 = 2;
 const HEADER: &str = "vault.json";
+/// So many records are not worth another thread.
+const FEW: usize = 256;
 const RESTORE: &str =
     "restore the folder from a backup, or move it away and sign all accounts in again";
 
@@ -180,16 +182,45 @@ impl Vault {
         let Some(file) = read(&path, id.kind.remedy())? else {
             return Ok(None);
         };
-        let plain = ring.decrypt(Purpose::Record, &id.identity(), &file.text);
-        plain
-            .as_ref()
-            .and_then(|plain| std::str::from_utf8(plain).ok())
-            .map(|text| Some(SecretString::from(text)))
-            .ok_or_else(|| VaultError::Damaged {
-                path: path.display().to_string(),
-                problem: "its text is not what was written".to_owned(),
-                remedy: id.kind.remedy().to_owned(),
+        text_of(&ring, id, &file, &path).map(Some)
+    }
+
+    /// Looks at every record of these kinds once, in no order, with its text; what `look` makes of each
+    /// is given. Files that cannot be read are left out: whoever asks for their record is told. Many
+    /// are read side by side.
+    pub(crate) fn each<T: Send>(
+        &self,
+        kinds: &[RecordKind],
+        look: impl Fn(RecordName, Result<SecretString, VaultError>) -> T + Sync,
+    ) -> Result<Vec<T>, VaultError> {
+        let ring = self.ring();
+        let one = |path: &PathBuf| {
+            let file = read(path, RESTORE).ok().flatten()?;
+            let name = self.name_in(&ring, path, &file)?;
+            kinds.contains(&name.kind).then(|| {
+                let text = text_of(&ring, name.id(), &file, path);
+                look(name, text)
             })
+        };
+        let files = self.files()?;
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = files.len().div_ceil(workers).max(FEW);
+        if files.len() <= share {
+            return Ok(files.iter().filter_map(one).collect());
+        }
+        let one = &one;
+        std::thread::scope(|scope| {
+            let all: Vec<_> = files
+                .chunks(share)
+                .map(|some| scope.spawn(move || some.iter().filter_map(one).collect::<Vec<T>>()))
+                .collect();
+            let mut found = Vec::new();
+            for worker in all {
+                let some = worker.join();
+                found.extend(some.map_err(|_| VaultError::Io("a reader panicked".to_owned()))?);
+            }
+            Ok(found)
+        })
     }
 
     /// Stores a record in the place of the one before; durable when it returns.
@@ -273,6 +304,25 @@ impl fmt::Debug for Vault {
     }
 }
 
+/// The text of a record that was read.
+fn text_of(
+    ring: &Ring,
+    id: RecordId<'_>,
+    file: &File,
+    path: &Path,
+) -> Result<SecretString, VaultError> {
+    let plain = ring.decrypt(Purpose::Record, &id.identity(), &file.text);
+    plain
+        .as_ref()
+        .and_then(|plain| std::str::from_utf8(plain).ok())
+        .map(SecretString::from)
+        .ok_or_else(|| VaultError::Damaged {
+            path: path.display().to_string(),
+            problem: "its text is not what was written".to_owned(),
+            remedy: id.kind.remedy().to_owned(),
+        })
+}
+
 /// Opens the ring with the operator's key, or with the one that an interrupted rotation made.
 fn unlock(folder: &Path, source: &KeySource, header: &File) -> Result<Ring, VaultError> {
     let open = |key: &VaultKey| open_ring(key, header);
@@ -334,6 +384,11 @@ fn read(path: &Path, remedy: &str) -> Result<Option<File>, VaultError> {
         },
         remedy: remedy.to_owned(),
     };
+    if let Ok(file) = serde_json::from_str::<File>(&text)
+        && file.format == FORMAT
+    {
+        return Ok(Some(file));
+    }
     let Version { format } = serde_json::from_str(&text).map_err(damaged)?;
     if format > FORMAT {
         return Err(VaultError::Newer {

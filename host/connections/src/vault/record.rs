@@ -12,6 +12,10 @@ pub(crate) enum RecordKind {
     SignIn,
     /// A mailbox's id in its directory.
     MailboxId,
+    /// What the project's webhook is signed with.
+    WebhookSecrets,
+    /// The secrets of a workflow's webhook; the workflow stands in the place of the connection.
+    HookSecrets,
 }
 
 impl RecordKind {
@@ -20,14 +24,18 @@ impl RecordKind {
             Self::Credentials => "credentials",
             Self::SignIn => "sign-in",
             Self::MailboxId => "mailbox-id",
+            Self::WebhookSecrets => "webhook-secrets",
+            Self::HookSecrets => "hook-secrets",
         }
     }
 
-    pub(super) const fn remedy(self) -> &'static str {
+    pub(crate) const fn remedy(self) -> &'static str {
         match self {
             Self::Credentials => "enter the connection's client secret or certificate again",
             Self::SignIn => "sign the account in again",
             Self::MailboxId => "remove the file; the id is found again",
+            Self::WebhookSecrets => "make a new one with `docket connections webhook-secret`",
+            Self::HookSecrets => "give the webhook a new secret: docket triggers set-secret",
         }
     }
 }

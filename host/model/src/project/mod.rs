@@ -2,10 +2,12 @@
 
 mod connection;
 mod grant;
+mod sign_in_hook;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use self::sign_in_hook::{SignInHook, SignInHookKind, SignInMail, SignInWebhook};
 use crate::built_in::BUILT_IN;
 use crate::reader::{Codes, Reader, name_problem};
 use crate::yaml::{Entry, Kind, Name, Node};
@@ -21,7 +23,14 @@ pub struct Project {
     pub connections: BTreeMap<String, ConnectionSpec>,
     /// The plugins, by the names that workflows use.
     pub plugins: BTreeMap<String, PluginSpec>,
+    /// Where people reach `docket serve`: an origin without a slash at the end.
+    pub public_url: Option<String>,
+    /// How people are told that runs wait for their sign-in.
+    pub sign_in_hook: Option<SignInHook>,
 }
+
+/// The keys of a project.
+const KEYS: [&str; 4] = ["connections", "plugins", "public-url", "sign-in-hook"];
 
 /// A plugin of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +127,7 @@ pub fn parse_project(source: &SourceFile) -> (Option<Project>, Diagnostics) {
 }
 
 fn read(reader: &mut Reader<'_>, root: &Node) -> Project {
-    let fields = reader.fields(root, "docket.yaml", &["connections", "plugins"], &[]);
+    let fields = reader.fields(root, "docket.yaml", &KEYS, &[]);
     let mut project = Project::default();
     if let Some(node) = fields.get("connections") {
         let entries = reader.entries(node, "`connections`");
@@ -138,6 +147,7 @@ fn read(reader: &mut Reader<'_>, root: &Node) -> Project {
             }
         }
     }
+    sign_in_hook::read(reader, fields, &mut project);
     project
 }
 
