@@ -7,13 +7,17 @@ mod clock;
 mod commands;
 mod egress;
 mod exit;
+mod graph;
 mod host;
 mod inputs;
+mod problems;
 mod project;
 mod render;
 mod server;
+mod simulated;
 mod view;
 mod waking;
+mod workbench;
 
 use std::process::ExitCode;
 

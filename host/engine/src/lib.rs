@@ -11,6 +11,7 @@
 mod appender;
 mod changes;
 mod drive;
+mod dry;
 mod engine;
 mod error;
 mod flow;
@@ -28,6 +29,7 @@ mod step_journal;
 mod store;
 mod timer;
 
+pub use dry::{DryEnd, DryStep, dry_run, is_safe};
 pub use engine::{Engine, Ports, Progress, TriggerItem};
 pub use error::EngineError;
 pub use key::idempotency_key;

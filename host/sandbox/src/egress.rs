@@ -30,6 +30,15 @@ pub trait Channel: Send + Sync {
     /// [`GateError`]; a [`GateError::Fault`] stops the attempt, every other case is data.
     async fn send(&self, request: Request) -> Result<Response, GateError>;
 
+    /// Whether [`Channel::send`] would send a request, as far as that can be told without sending it.
+    /// One that decides nothing itself says yes.
+    ///
+    /// # Errors
+    /// [`GateError`]: why it would not.
+    fn check(&self, _request: Request) -> Result<(), GateError> {
+        Ok(())
+    }
+
     /// Encrypts a URL that holds a secret, for the journal. `context` must be given again to open.
     ///
     /// # Errors
@@ -72,6 +81,10 @@ impl Channel for Binding {
 
     async fn send(&self, request: Request) -> Result<Response, GateError> {
         Self::send(self, request).await
+    }
+
+    fn check(&self, request: Request) -> Result<(), GateError> {
+        Self::check(self, request)
     }
 
     fn seal(&self, context: &str, secret: &str) -> Result<String, String> {

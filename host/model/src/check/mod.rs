@@ -11,6 +11,7 @@ mod shape;
 mod step;
 mod types;
 
+pub(crate) use facts::named_steps;
 pub use plan::validate;
 
 use crate::workflow::{Content, Form, Placed, TextPart};

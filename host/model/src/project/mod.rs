@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use crate::built_in::BUILT_IN;
 use crate::reader::{Codes, Reader, name_problem};
+use crate::schema::words;
 use crate::yaml::{Entry, Kind, Name, Node};
 use crate::{
     Catalog, CatalogPlugin, ConnectionSpec, Diagnostics, Digest, Manifest, RequestRule, SourceFile,
@@ -118,7 +119,7 @@ pub fn parse_project(source: &SourceFile) -> (Option<Project>, Diagnostics) {
 }
 
 fn read(reader: &mut Reader<'_>, root: &Node) -> Project {
-    let fields = reader.fields(root, "docket.yaml", &["connections", "plugins"], &[]);
+    let fields = reader.fields(root, "docket.yaml", &words::PROJECT);
     let mut project = Project::default();
     if let Some(node) = fields.get("connections") {
         let entries = reader.entries(node, "`connections`");
@@ -154,7 +155,7 @@ fn plugin(reader: &mut Reader<'_>, name: &Name, node: &Node) -> Option<PluginSpe
         reader.invalid(name.span, message, "give the plugin another name");
     }
     let what = format!("the plugin `{}`", name.text);
-    let fields = reader.fields(node, &what, &["source", "grants"], &[]);
+    let fields = reader.fields(node, &what, &words::PLUGIN);
     let grants = match fields.get("grants") {
         None => {
             reader.missing(name.span, &what, "grants");
