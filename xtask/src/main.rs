@@ -1,8 +1,9 @@
 //! What a clone needs beyond cargo: it sets up the WebAssembly target, builds guests and host, and
 //! then runs the demo, the tests or the benchmarks; and it holds the simulated tenant to Microsoft's
-//! own clients.
+//! own clients, and the schemas to the language server of editors.
 
 mod bench;
+mod editor;
 mod guests;
 mod hostile;
 mod referees;
@@ -65,6 +66,8 @@ enum Task {
         /// Only the benchmarks whose name holds this.
         filter: Option<String>,
     },
+    /// Installs the YAML language server that editors use, and holds the schemas to it.
+    Editor,
     /// Installs Microsoft's own clients, and has them use the simulated tenant.
     Referees {
         /// What is refereed.
@@ -102,6 +105,7 @@ fn main() -> Result<ExitCode> {
             components()?;
             hostile::run_suite(&root, json)
         }
+        Task::Editor => editor::run_suite(&root),
         Task::Referees { suite, filter } => referees::run(&root, suite, filter.as_deref()),
     }
 }

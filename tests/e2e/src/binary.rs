@@ -52,17 +52,7 @@ impl Binary {
     /// Where it is not built: `cargo build --workspace --bin docket` does that.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let test = std::env::current_exe().expect("a path");
-        // `target/debug/deps/test-1234` stands beside `target/debug/docket`.
-        let folder = test.ancestors().nth(2).expect("a folder");
-        let docket = folder
-            .join("docket")
-            .with_extension(std::env::consts::EXE_EXTENSION);
-        assert!(
-            docket.exists(),
-            "run `cargo build --workspace --bin docket` first"
-        );
-        let mut command = Command::new(docket);
+        let mut command = Command::new(program());
         command
             .args(arguments)
             .arg("-C")
@@ -80,6 +70,25 @@ impl Binary {
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("a process")
     }
+}
+
+/// Where the `docket` binary lies.
+///
+/// # Panics
+/// Where it is not built: `cargo build --workspace --bin docket` does that.
+#[must_use]
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("a path");
+    // `target/debug/deps/test-1234` stands beside `target/debug/docket`.
+    let folder = test.ancestors().nth(2).expect("a folder");
+    let docket = folder
+        .join("docket")
+        .with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(
+        docket.exists(),
+        "run `cargo build --workspace --bin docket` first"
+    );
+    docket
 }
 
 fn yaml(facts: &TenantFacts) -> String {

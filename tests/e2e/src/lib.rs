@@ -13,7 +13,7 @@ mod crash;
 mod lab;
 mod time;
 
-pub use binary::Binary;
+pub use binary::{Binary, program};
 pub use crash::{CrashingStore, Unsynced};
 pub use lab::{Ground, Host, Lab, Silent, TenantFacts, components};
 pub use time::LabClock;

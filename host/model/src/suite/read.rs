@@ -137,6 +137,7 @@ fn state(reader: &mut Reader<'_>, node: &Node) -> TenantState {
 fn mail(reader: &mut Reader<'_>, node: &Node) -> Option<Arrives> {
     let fields = mapping(reader, node, "a mail", &words::MAIL)?;
     let mailbox = address(reader, fields, "mailbox");
+    let folder = text(reader, fields, "folder");
     let from = fields.get("from").and_then(|node| match &node.kind {
         Kind::Map(_) => {
             let fields = mapping(reader, node, "`from`", &words::SENDER)?;
@@ -158,7 +159,7 @@ fn mail(reader: &mut Reader<'_>, node: &Node) -> Option<Arrives> {
     }
     Some(Arrives {
         mailbox: mailbox?,
-        folder: text(reader, fields, "folder"),
+        folder,
         from: from?,
         to,
         subject: subject?,
