@@ -47,7 +47,8 @@ struct Editor {
 impl Editor {
     /// Starts the server over schemas by the pattern of the files that they are for.
     fn start(schemas: &[(&str, Value)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // The patterns of editors do not reach into folders that begin with a dot.
+        let folder = tempfile::Builder::new().prefix("editor-").tempdir().unwrap();
         let mut places = serde_json::Map::new();
         for (at, (pattern, schema)) in schemas.iter().enumerate() {
             let file = folder.path().join(format!("schema-{at}.json"));

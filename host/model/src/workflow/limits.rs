@@ -5,7 +5,7 @@ use crate::FailureClass;
 /// The longest name of a workflow, in characters.
 pub(crate) const LONGEST_WORKFLOW_NAME: usize = 128;
 /// The most steps that `steps` or `on-error` may have.
-pub(crate) const MOST_STEPS: usize = 500;
+pub(crate) const MOST_STEPS: usize = 1_000;
 /// The most items of a `for-each` at once.
 pub(crate) const MOST_PARALLEL: u32 = 64;
 /// The most attempts of a step.
