@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use docket_model::{Catalog, project_schema, workflow_schema};
+use docket_model::{Catalog, project_schema, suite_schema, workflow_schema};
 use serde_json::{Value, json};
 
 /// What only the reader can know: what expressions name and yield, what two places of a file say of
@@ -27,6 +27,7 @@ fn the_schemas_agree_with_the_reader() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui");
     let workflow = validator(&workflow_schema(&fixtures::catalog()));
     let project = validator(&project_schema());
+    let suite = validator(&suite_schema());
     let mut wrong = Vec::new();
     let mut beyond = BTreeSet::new();
     let mut refused = 0;
@@ -44,9 +45,10 @@ fn the_schemas_agree_with_the_reader() {
             assert!(!is_good, "{name} is no YAML");
             continue;
         };
-        let schema = match name.starts_with("project-") {
-            true => &project,
-            false => &workflow,
+        let schema = match name.split('-').next() {
+            Some("project") => &project,
+            Some("suite") => &suite,
+            _ => &workflow,
         };
         let problems: Vec<String> = schema
             .iter_errors(&value)

@@ -98,7 +98,10 @@ impl Tenant {
 
     /// A look at the tenant from outside, with no host in between.
     fn ask(&self, path: &str) -> Value {
-        let place = self.pages.trim_start_matches("http://").trim_end_matches('/');
+        let place = self
+            .pages
+            .trim_start_matches("http://")
+            .trim_end_matches('/');
         let mut stream = TcpStream::connect(place).unwrap();
         write!(
             stream,

@@ -67,8 +67,8 @@ impl<'c> Composer<'c> {
         Value::Object(file)
     }
 
-    /// The actions that steps may use, each with its name in workflows.
-    fn actions(&self) -> Vec<(String, &'c ActionSpec)> {
+    /// The actions of a kind that may be used, each with its name in workflows.
+    fn actions(&self, kind: ActionKind) -> Vec<(String, &'c ActionSpec)> {
         let plugins = self.catalog.map(|catalog| &catalog.plugins);
         let installed = plugins
             .into_iter()
@@ -78,11 +78,9 @@ impl<'c> Composer<'c> {
         installed
             .chain(std::iter::once((built_in.id.as_str(), built_in)))
             .flat_map(|(name, manifest)| {
-                let steps = manifest
-                    .actions
-                    .iter()
-                    .filter(|action| action.kind == ActionKind::Action);
-                steps.map(move |action| (format!("{name}/{}", action.name), action))
+                let actions = manifest.actions.iter();
+                let actions = actions.filter(|action| action.kind == kind);
+                actions.map(move |action| (format!("{name}/{}", action.name), action))
             })
             .collect()
     }
@@ -114,10 +112,41 @@ impl<'c> Composer<'c> {
             schema.insert("required".to_owned(), required.into());
         }
         schema.insert("additionalProperties".to_owned(), false.into());
-        if let Some(rules) = words.rules() {
-            schema.insert("allOf".to_owned(), json!([rules]));
+        let mut rules: Vec<Value> = words.rules().into_iter().collect();
+        for word in words.rows() {
+            if let Form::Uses(kind) = word.form {
+                rules.extend(self.choices(kind));
+            }
+        }
+        if !rules.is_empty() {
+            schema.insert("allOf".to_owned(), rules.into());
         }
         schema
+    }
+
+    /// What `with` may be, by what `uses` says.
+    fn choices(&mut self, kind: ActionKind) -> Vec<Value> {
+        let mut choices = Vec::new();
+        for (name, action) in self.actions(kind) {
+            let definition = name.replacen('/', ".", 1);
+            let mut then = json!({
+                "properties": {"with": {"$ref": format!("#/definitions/{definition}")}}
+            });
+            if action::needs_input(action) {
+                then["required"] = json!(["with"]);
+            }
+            let input = action::input(&name, action);
+            self.definitions.insert(definition, input);
+            choices.push(json!({
+                "if": {"properties": {"uses": {"const": name}}, "required": ["uses"]},
+                "then": then
+            }));
+        }
+        if !choices.is_empty() {
+            self.definitions
+                .insert("template".to_owned(), action::template());
+        }
+        choices
     }
 
     /// A mapping by reference.
@@ -174,16 +203,19 @@ impl<'c> Composer<'c> {
                 json!({"anyOf": forms})
             }
             Form::Nothing => json!({"type": "null"}),
-            Form::Steps => self.steps(),
-            Form::Uses => self.uses(),
+            Form::Steps => json!({
+                "type": "array", "minItems": 1, "maxItems": MOST_STEPS,
+                "items": self.reference(&words::STEP)
+            }),
+            Form::Uses(kind) => self.uses(*kind),
             Form::With => json!({"type": ["object", "null"]}),
             Form::Connection => self.connection(),
             Form::Connections => self.connections(),
         }
     }
 
-    fn uses(&self) -> Value {
-        let actions = self.actions();
+    fn uses(&self, kind: ActionKind) -> Value {
+        let actions = self.actions(kind);
         if self
             .catalog
             .is_none_or(|catalog| catalog.plugins.is_empty())
@@ -225,39 +257,6 @@ impl<'c> Composer<'c> {
                 "type": ["object", "null"], "properties": properties, "additionalProperties": false
             }),
         }
-    }
-
-    /// A list of steps: what a step's `with` may be, its `uses` decides.
-    fn steps(&mut self) -> Value {
-        let step = self.reference(&words::STEP);
-        let mut choices = Vec::new();
-        for (name, action) in self.actions() {
-            let definition = name.replacen('/', ".", 1);
-            if self.definitions.contains_key(&definition) {
-                continue;
-            }
-            let mut then = json!({
-                "properties": {"with": {"$ref": format!("#/definitions/{definition}")}}
-            });
-            if action::needs_input(action) {
-                then["required"] = json!(["with"]);
-            }
-            self.definitions
-                .insert(definition, action::input(&name, action));
-            choices.push(json!({
-                "if": {"properties": {"uses": {"const": name}}, "required": ["uses"]},
-                "then": then
-            }));
-        }
-        if !choices.is_empty() {
-            self.definitions
-                .insert("template".to_owned(), action::template());
-        }
-        let held = self.definitions.get_mut(words::STEP.name);
-        if let Some(Value::Array(rules)) = held.and_then(|step| step.get_mut("allOf")) {
-            rules.extend(choices);
-        }
-        json!({"type": "array", "minItems": 1, "maxItems": MOST_STEPS, "items": step})
     }
 }
 

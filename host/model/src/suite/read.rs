@@ -35,7 +35,7 @@ pub(super) fn parse(source: &SourceFile) -> (Option<Suite>, Diagnostics) {
 }
 
 fn suite(reader: &mut Reader<'_>, root: &Node) -> Option<Suite> {
-    let fields = mapping(reader, root, "tests", &words::SUITE)?;
+    let fields = mapping(reader, root, "a file of tests", &words::SUITE)?;
     let workflow = text(reader, fields, "workflow");
     text(reader, fields, "description");
     let inputs = data(reader, fields, "inputs");
@@ -230,7 +230,7 @@ fn fault(reader: &mut Reader<'_>, node: &Node) -> Option<Fault> {
         ("refuse", "code"),
         ("sign-in-lapses", "user"),
     ] {
-        if kind == needed && !settings.contains_key(name) {
+        if kind == needed && fields.get(name).is_none() {
             reader.missing(node.span, &format!("the fault `{kind}`"), name);
         }
     }

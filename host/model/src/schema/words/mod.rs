@@ -12,6 +12,8 @@ mod workflow;
 
 use serde_json::Value;
 
+use crate::ActionKind;
+
 pub(crate) use project::{CONNECTION, LIMITS, PLUGIN, PROJECT, PROVIDER};
 pub(crate) use suite::{
     ATTACHMENT, CASE, EXPECTED, EXPECTED_ATTACHMENT, EXPECTED_FAILURE, EXPECTED_MAIL, FAULT, MAIL,
@@ -84,8 +86,8 @@ pub(crate) enum Form {
     Nothing,
     /// A list of steps.
     Steps,
-    /// An action of a plugin.
-    Uses,
+    /// An action of a plugin, of this kind. `with` stands beside it.
+    Uses(ActionKind),
     /// The input of the action that the same step names.
     With,
     /// A connection of the project.

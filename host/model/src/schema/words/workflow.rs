@@ -6,7 +6,7 @@ use super::{Form, LONGEST_NAME, NAME, Words, word};
 use crate::workflow::limits::{
     LONGEST_WORKFLOW_NAME, MOST_ATTEMPTS, MOST_PARALLEL, MOST_RUNS, may_be_retried,
 };
-use crate::{FailureClass, InputType};
+use crate::{ActionKind, FailureClass, InputType};
 
 /// A workflow, top level.
 pub(crate) static WORKFLOW: Words = Words {
@@ -225,7 +225,12 @@ pub(crate) static STEP: Words = Words {
         ),
         word("name", Form::Text, "What it is called, for people."),
         word("description", Form::Text, "What it does, for people."),
-        word("uses", Form::Uses, "The action: `plugin/action`.").required(),
+        word(
+            "uses",
+            Form::Uses(ActionKind::Action),
+            "The action: `plugin/action`.",
+        )
+        .required(),
         word("with", Form::With, "What the action is given."),
         word(
             "connection",
