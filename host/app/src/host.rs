@@ -32,6 +32,8 @@ pub(crate) struct Host {
     pub(crate) engine: Arc<Engine>,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) plugins: BTreeMap<String, Installed>,
+    /// Where the vault's key is kept.
+    pub(crate) key: KeySource,
     clock: Arc<dyn Clock>,
 }
 
@@ -103,6 +105,7 @@ impl Host {
             engine,
             sandbox,
             plugins,
+            key,
             clock,
         })
     }
@@ -164,6 +167,11 @@ impl Host {
         self.connections
             .scopes(connection, needs)
             .unwrap_or_default()
+    }
+
+    /// What waits for moments, by the host's clock.
+    pub(crate) fn timer(&self) -> TokioTimer {
+        TokioTimer::new(Arc::clone(&self.clock))
     }
 
     /// The present moment.

@@ -4,7 +4,9 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 use docket_connections::{KeySource, Keyring};
-use docket_model::{Diagnostics, MAX_SOURCE_BYTES, Project as Spec, SourceFile};
+use docket_model::{
+    ConnectionKind, Diagnostics, MAX_SOURCE_BYTES, Project as Spec, SignInHookKind, SourceFile,
+};
 use secrecy::SecretString;
 
 use crate::cli::Global;
@@ -76,8 +78,12 @@ impl Project {
             let Some(own) = own else {
                 return Ok((None, found));
             };
-            if !own.plugins.is_empty() {
-                let message = format!("{} has plugins", local.display());
+            let connections_alone = Spec {
+                connections: own.connections.clone(),
+                ..Spec::default()
+            };
+            if own != connections_alone {
+                let message = format!("{} has more than connections", local.display());
                 return Err(Failed::new(Exit::Invalid, message)
                     .with_help(format!(
                         "it holds connections alone; plugins stand in {FILE}"
@@ -91,6 +97,13 @@ impl Project {
                 *ca = std::path::absolute(root.join(&*ca))?;
             }
         }
+        if let Some(hook) = &mut spec.sign_in_hook
+            && let SignInHookKind::Webhook(webhook) = &mut hook.by
+            && let Some(ca) = &mut webhook.ca_file
+        {
+            *ca = std::path::absolute(root.join(&*ca))?;
+        }
+        come_back_to_public(&mut spec);
         // What is done on this machine alone stays apart from what is done with real accounts.
         let data = match is_local {
             true => ".docket-local",
@@ -184,6 +197,23 @@ pub(crate) fn is_test(name: &str) -> bool {
     [".test.yaml", ".test.yml"]
         .iter()
         .any(|ending| name.ends_with(ending))
+}
+
+/// Where people reach the server by a name of its own, their sign-ins come back there. On this machine
+/// they come back to any port of it.
+fn come_back_to_public(spec: &mut Spec) {
+    let Some(public) = spec
+        .public_url
+        .as_ref()
+        .filter(|url| url.starts_with("https:"))
+    else {
+        return;
+    };
+    for connection in spec.connections.values_mut() {
+        if connection.redirect_uri.is_none() && connection.kind != ConnectionKind::AppOnly {
+            connection.redirect_uri = Some(format!("{public}/oauth/callback"));
+        }
+    }
 }
 
 /// Reads a YAML file, unless it is too large for one.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
+use docket_connections::LoopbackRedirect;
 use docket_model::{ConnectionKind, ConnectionSpec, Manifest, Project as Spec};
 use docket_tenant::{
     AppConfig, RedirectKind, RedirectUri, Right, RightKind, SecretConfig, Tenant, TenantConfig,
@@ -12,7 +13,6 @@ use docket_tenant::{
 };
 use secrecy::SecretString;
 
-use crate::commands::sign_in;
 use crate::host::Host;
 
 /// What every sign-in asks for beside the actions' scopes.
@@ -203,13 +203,29 @@ pub(crate) async fn sign_everybody_in(
                 .collect(),
         };
         for (user, account) in people {
-            sign_in(host, name, user, |link| async move {
-                tenant.sign_in(&link, account).await?;
-                Ok(())
-            })
-            .await?;
+            sign_in(host, tenant, (name, user), account).await?;
         }
     }
+    Ok(())
+}
+
+async fn sign_in(
+    host: &Host,
+    tenant: &Tenant,
+    (connection, user): (&str, Option<&str>),
+    account: &str,
+) -> Result<()> {
+    let redirect = LoopbackRedirect::bind()
+        .await
+        .context("loopback cannot be listened on")?;
+    let (connections, uri) = (&host.connections, redirect.redirect_uri());
+    let scopes = host.scopes(connection);
+    let begun = connections.begin_sign_in(connection, user, Some(&uri), &scopes)?;
+    // Whoever is not let in is not waited for.
+    let visited = async { Ok(tenant.sign_in(&begun.authorize_url, account).await?) };
+    let answered = async { anyhow::Ok(redirect.wait(&begun.state).await?) };
+    let (_, answer) = tokio::try_join!(visited, answered)?;
+    connections.finish_sign_in(answer).await?;
     Ok(())
 }
 

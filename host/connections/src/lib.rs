@@ -29,6 +29,7 @@ mod scopes;
 mod send;
 mod status;
 mod vault;
+mod webhook;
 
 pub use binding::{AccountInfo, Binding};
 pub use check::{OpenError, SpecProblem};
@@ -47,3 +48,4 @@ pub use rights::{Acting, rights_script};
 pub use scopes::scopes;
 pub use status::{ConnectionStatus, SignInStatus};
 pub use vault::{BackupError, Imported, KeySource, Keyring, Vault, VaultError};
+pub use webhook::{Webhook, WebhookError};

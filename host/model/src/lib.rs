@@ -54,7 +54,10 @@ pub use plan::{
     PlannedStep, Retry, Template,
 };
 pub use plugin::{ActionKind, ActionSpec, Example, HttpNeed, Manifest, RequestRule, ScopeNeed};
-pub use project::{Grants, PluginSpec, Project, parse_project};
+pub use project::{
+    Grants, PluginSpec, Project, SignInHook, SignInHookKind, SignInMail, SignInWebhook,
+    parse_project,
+};
 pub use reader::parse_duration;
 pub use schema::{project_schema, suite_schema, workflow_schema};
 pub use source::{MAX_SOURCE_BYTES, Position, SourceFile, Span};

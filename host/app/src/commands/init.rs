@@ -27,7 +27,7 @@ pub(crate) async fn run(global: &Global, arguments: &InitArgs) -> Result<Exit> {
         project: folder.clone(),
         ..global.clone()
     };
-    write_schemas(&Project::load(&global_there)?).await?;
+    write_schemas(&Workbench::open(Project::load(&global_there)?).await?)?;
     if global.json {
         render::line(&json!({"project": folder, "files": written}).to_string());
     } else {
@@ -96,17 +96,8 @@ pub(crate) fn write(folder: &Path, components: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Writes the schemas of a project, for its editors.
-pub(crate) async fn write_schemas(project: &Project) -> Result<()> {
-    let root = project.root.clone();
-    let spec = project.spec.clone();
-    let data = project.data.clone();
-    let bench = Workbench::open(Project {
-        root: root.clone(),
-        data,
-        spec,
-    })
-    .await?;
-    let folder = root.join(SCHEMAS);
+pub(crate) fn write_schemas(bench: &Workbench) -> Result<()> {
+    let folder = bench.project.root.join(SCHEMAS);
     std::fs::create_dir_all(&folder)?;
     for (name, schema) in [
         ("workflow", workflow_schema(bench.catalog())),

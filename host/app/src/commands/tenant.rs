@@ -117,7 +117,7 @@ async fn lend(global: &Global, folder: &Path, components: &Path) -> Result<(Tena
     let text = simulated::connections_text(&bench.project.spec, &tenant, &ca);
     let lent = Lent { file };
     std::fs::write(&lent.file, format!("{MARK}{text}"))?;
-    init::write_schemas(&bench.project).await?;
+    init::write_schemas(&bench)?;
     let host = Host::open(Project::load(&global)?, &global).await?;
     simulated::sign_everybody_in(&host, &tenant, people).await?;
     Ok((tenant, lent))

@@ -2,10 +2,12 @@
 
 mod connection;
 mod grant;
+mod sign_in_hook;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use self::sign_in_hook::{SignInHook, SignInHookKind, SignInMail, SignInWebhook};
 use crate::built_in::BUILT_IN;
 use crate::reader::{Codes, Reader, name_problem};
 use crate::schema::words;
@@ -22,6 +24,10 @@ pub struct Project {
     pub connections: BTreeMap<String, ConnectionSpec>,
     /// The plugins, by the names that workflows use.
     pub plugins: BTreeMap<String, PluginSpec>,
+    /// Where people reach `docket serve`: an origin without a slash at the end.
+    pub public_url: Option<String>,
+    /// How people are told that runs wait for their sign-in.
+    pub sign_in_hook: Option<SignInHook>,
 }
 
 /// A plugin of a project.
@@ -139,6 +145,7 @@ fn read(reader: &mut Reader<'_>, root: &Node) -> Project {
             }
         }
     }
+    sign_in_hook::read(reader, fields, &mut project);
     project
 }
 

@@ -1,6 +1,7 @@
 //! Tests of workflows, `NAME.test.yaml`: cases, each with what it is given, what its tenant holds,
 //! what goes wrong, and what must be so afterwards.
 
+mod expected;
 mod read;
 
 use std::collections::BTreeMap;

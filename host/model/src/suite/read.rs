@@ -1,12 +1,11 @@
 //! Reading tests of workflows.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::{
-    Arrives, Attached, Case, Expected, ExpectedFailure, ExpectedResult, Fault, Suite, TenantState,
-};
+use super::expected;
+use super::{Arrives, Attached, Case, Fault, Suite, TenantState};
 use crate::reader::{Codes, Fields, Reader};
 use crate::schema::words::{self, Words};
 use crate::yaml::{Entry, Kind, Node};
@@ -84,7 +83,9 @@ fn case(
     let told = list(reader, fields, "told");
     let told = told.iter().filter_map(|node| signal(reader, node));
     let told = told.collect();
-    let expected = fields.get("expect").map(|node| expected(reader, node));
+    let expected = fields
+        .get("expect")
+        .map(|node| expected::read(reader, node));
     let name = name?;
     if name.text.chars().count() > 200 || name.text.contains(char::is_control) {
         let help = "a name is one line of at most 200 characters";
@@ -281,126 +282,8 @@ fn signal(reader: &mut Reader<'_>, node: &Node) -> Option<Signal> {
     }
 }
 
-fn expected(reader: &mut Reader<'_>, node: &Node) -> Expected {
-    let fields = reader.fields(node, "`expect`", &words::EXPECTED);
-    let mut expected = Expected {
-        outputs: data(reader, fields, "outputs"),
-        ..Expected::default()
-    };
-    const RESULTS: [ExpectedResult; 3] = [
-        ExpectedResult::Succeeded,
-        ExpectedResult::Failed,
-        ExpectedResult::Waiting,
-    ];
-    let results = RESULTS.map(ExpectedResult::as_str);
-    if let Some(node) = fields.get("result")
-        && let Some(word) = one_of(reader, node, "result", &results)
-    {
-        let result = RESULTS.iter().find(|result| result.as_str() == word);
-        expected.result = result.copied().unwrap_or_default();
-    }
-    if let Some(entry) = fields.entry("failure") {
-        let fields = reader.fields(&entry.value, "`failure`", &words::EXPECTED_FAILURE);
-        expected.failure = Some(ExpectedFailure {
-            step: text(reader, fields, "step"),
-            class: text(reader, fields, "class"),
-            code: text(reader, fields, "code"),
-            message: text(reader, fields, "message"),
-        });
-        if expected.result != ExpectedResult::Failed {
-            let help = "write `result: failed`";
-            reader.invalid(entry.key.span, "only a run that failed has a failure", help);
-        }
-    }
-    if let Some(node) = fields.get("steps") {
-        let states = ["done", "failed", "skipped", "not-reached"];
-        for Entry { key, value } in reader.entries(node, "`steps`") {
-            if let Some(state) = one_of(reader, value, &key.text, &states) {
-                expected.steps.insert(key.text.clone(), state.to_owned());
-            }
-        }
-    }
-    if let Some(node) = fields.get("mailboxes") {
-        for Entry { key, value } in reader.entries(node, "`mailboxes`") {
-            let mut folders = BTreeMap::new();
-            for Entry { key, value } in reader.entries(value, &format!("`{}`", key.text)) {
-                folders.insert(key.text.clone(), messages(reader, value, &key.text));
-            }
-            expected.mailboxes.insert(key.text.clone(), folders);
-        }
-    }
-    let outside = fields.get("outside");
-    expected.outside = outside.map(|node| messages(reader, node, "outside"));
-    expected
-}
-
-/// The mails that must be in one place, each by the fields that matter.
-fn messages(reader: &mut Reader<'_>, node: &Node, place: &str) -> Vec<Map<String, Value>> {
-    let Kind::List(items) = &node.kind else {
-        reader.wrong_type(node, &format!("`{place}`"), "a list");
-        return Vec::new();
-    };
-    items.iter().map(|item| message(reader, item)).collect()
-}
-
-fn message(reader: &mut Reader<'_>, node: &Node) -> Map<String, Value> {
-    let fields = reader.fields(node, "a mail", &words::EXPECTED_MAIL);
-    let mut mail = Map::new();
-    for name in ["subject", "from", "sender"] {
-        let value = match name {
-            "subject" => text(reader, fields, name),
-            _ => address(reader, fields, name),
-        };
-        mail.extend(value.map(|value| (name.to_owned(), value.into())));
-    }
-    for name in ["to", "cc", "bcc"] {
-        if fields.get(name).is_some() {
-            mail.insert(name.to_owned(), addresses(reader, fields, name).into());
-        }
-    }
-    for name in ["read", "draft"] {
-        let value = boolean(reader, fields, name);
-        mail.extend(value.map(|value| (name.to_owned(), value.into())));
-    }
-    if let Some(node) = fields.get("contains") {
-        let texts = match &node.kind {
-            Kind::List(_) => reader.texts(node, "`contains`"),
-            _ => reader.text(node, "`contains`").into_iter().collect(),
-        };
-        let texts: Vec<Value> = texts.into_iter().map(|text| text.text.into()).collect();
-        mail.insert("contains".to_owned(), texts.into());
-    }
-    if let Some(node) = fields.get("categories") {
-        let names = reader.texts(node, "`categories`");
-        let names: Vec<Value> = names.into_iter().map(|name| name.text.into()).collect();
-        mail.insert("categories".to_owned(), names.into());
-    }
-    if fields.get("attachments").is_some() {
-        let mut all = Vec::new();
-        for node in list(reader, fields, "attachments") {
-            all.extend(expected_attachment(reader, node));
-        }
-        mail.insert("attachments".to_owned(), all.into());
-    }
-    mail
-}
-
-fn expected_attachment(reader: &mut Reader<'_>, node: &Node) -> Option<Value> {
-    if !matches!(node.kind, Kind::Map(_)) {
-        let name = reader.text(node, "an attachment")?;
-        return Some(serde_json::json!({"name": name.text}));
-    }
-    let fields = mapping(reader, node, "an attachment", &words::EXPECTED_ATTACHMENT)?;
-    let (name, file) = (text(reader, fields, "name"), text(reader, fields, "file"));
-    let mut found = serde_json::json!({"name": name?});
-    if let Some(file) = file {
-        found["file"] = file.into();
-    }
-    Some(found)
-}
-
 /// A mapping of words, with those that must be there.
-fn mapping<'n>(
+pub(super) fn mapping<'n>(
     reader: &mut Reader<'_>,
     node: &'n Node,
     what: &str,
@@ -419,19 +302,19 @@ fn mapping<'n>(
     Some(fields)
 }
 
-fn text(reader: &mut Reader<'_>, fields: Fields<'_>, name: &str) -> Option<String> {
+pub(super) fn text(reader: &mut Reader<'_>, fields: Fields<'_>, name: &str) -> Option<String> {
     let node = fields.get(name)?;
     let found = reader.text(node, &format!("`{name}`"))?;
     Some(found.text)
 }
 
-fn boolean(reader: &mut Reader<'_>, fields: Fields<'_>, name: &str) -> Option<bool> {
+pub(super) fn boolean(reader: &mut Reader<'_>, fields: Fields<'_>, name: &str) -> Option<bool> {
     let node = fields.get(name)?;
     reader.boolean(node, &format!("`{name}`"))
 }
 
 /// A mapping of anything.
-fn data(reader: &mut Reader<'_>, fields: Fields<'_>, name: &str) -> Map<String, Value> {
+pub(super) fn data(reader: &mut Reader<'_>, fields: Fields<'_>, name: &str) -> Map<String, Value> {
     let Some(node) = fields.get(name) else {
         return Map::new();
     };
@@ -440,7 +323,7 @@ fn data(reader: &mut Reader<'_>, fields: Fields<'_>, name: &str) -> Map<String, 
     entries.iter().map(entry).collect()
 }
 
-fn list<'n>(reader: &mut Reader<'_>, fields: Fields<'n>, name: &str) -> &'n [Node] {
+pub(super) fn list<'n>(reader: &mut Reader<'_>, fields: Fields<'n>, name: &str) -> &'n [Node] {
     match fields.get(name).map(|node| (node, &node.kind)) {
         None => &[],
         Some((_, Kind::List(items))) => items,
@@ -451,7 +334,7 @@ fn list<'n>(reader: &mut Reader<'_>, fields: Fields<'n>, name: &str) -> &'n [Nod
     }
 }
 
-fn address(reader: &mut Reader<'_>, fields: Fields<'_>, name: &str) -> Option<String> {
+pub(super) fn address(reader: &mut Reader<'_>, fields: Fields<'_>, name: &str) -> Option<String> {
     let node = fields.get(name)?;
     one_address(reader, node, &format!("`{name}`"))
 }
@@ -470,7 +353,7 @@ fn one_address(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Strin
 }
 
 /// One address, or a list of them.
-fn addresses(reader: &mut Reader<'_>, fields: Fields<'_>, name: &str) -> Vec<String> {
+pub(super) fn addresses(reader: &mut Reader<'_>, fields: Fields<'_>, name: &str) -> Vec<String> {
     let Some(node) = fields.get(name) else {
         return Vec::new();
     };
@@ -484,7 +367,7 @@ fn addresses(reader: &mut Reader<'_>, fields: Fields<'_>, name: &str) -> Vec<Str
     }
 }
 
-fn one_of<'w>(
+pub(super) fn one_of<'w>(
     reader: &mut Reader<'_>,
     node: &Node,
     name: &str,

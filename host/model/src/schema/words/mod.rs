@@ -14,7 +14,9 @@ use serde_json::Value;
 
 use crate::ActionKind;
 
-pub(crate) use project::{CONNECTION, LIMITS, PLUGIN, PROJECT, PROVIDER};
+pub(crate) use project::{
+    CONNECTION, LIMITS, PLUGIN, PROJECT, PROVIDER, SIGN_IN_HOOK, SIGN_IN_MAIL, SIGN_IN_WEBHOOK,
+};
 pub(crate) use suite::{
     ATTACHMENT, CASE, EXPECTED, EXPECTED_ATTACHMENT, EXPECTED_FAILURE, EXPECTED_MAIL, FAULT, MAIL,
     SENDER, STATE, SUITE, TOLD, fault_kinds,

@@ -8,6 +8,7 @@ use crate::{Cloud, ConnectionKind};
 
 const ADDRESS: &str = r"^[^@\s/]+@[^@\s/]+$";
 const URL: &str = r"^(https://|http://(127\.0\.0\.1|localhost|\[::1\])([:/]|$))[^\s?#@]*$";
+const ORIGIN: &str = r"^(https://[^\s?#@/]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?)/*$";
 const ENDPOINT: &str = "^[a-z0-9-]+$";
 const RANGE: &str = "^[0-9A-Fa-f.:]+/[0-9]{1,3}$";
 const GRANT: &str = r"^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) +(\{[a-z0-9-]+\}|https://[^*{}@/\s?#]+)(/[^\s?#]*)?\s*$";
@@ -27,10 +28,98 @@ pub(crate) static PROJECT: Words = Words {
             Form::Named(NAME, &Form::Mapping(&PLUGIN)),
             "Plugins, by the names that workflows use, with what they are allowed to do.",
         ),
+        word(
+            "public-url",
+            Form::Pattern(ORIGIN),
+            "Where people reach `docket serve`: an origin, without a path.",
+        ),
+        word(
+            "sign-in-hook",
+            Form::Mapping(&SIGN_IN_HOOK),
+            "How people are told that runs wait for their sign-in.",
+        ),
     ],
-    rules: Some(
-        || json!({"properties": {"plugins": {"propertyNames": {"not": {"const": BUILT_IN}}}}}),
-    ),
+    rules: Some(project_rules),
+};
+
+fn project_rules() -> Value {
+    json!({
+        "properties": {"plugins": {"propertyNames": {"not": {"const": BUILT_IN}}}},
+        "dependencies": {"sign-in-hook": ["public-url"]}
+    })
+}
+
+/// `sign-in-hook`.
+pub(crate) static SIGN_IN_HOOK: Words = Words {
+    name: "sign-in-hook",
+    rows: &[
+        word(
+            "every",
+            Form::Duration,
+            "How long after one request the next one follows, while runs wait; a day where nothing is \
+             said.",
+        ),
+        word(
+            "mail",
+            Form::Mapping(&SIGN_IN_MAIL),
+            "They are sent a mail.",
+        ),
+        word(
+            "webhook",
+            Form::Mapping(&SIGN_IN_WEBHOOK),
+            "A server of your own is told, by a signed request (Standard Webhooks).",
+        ),
+    ],
+    rules: Some(|| json!({"oneOf": [{"required": ["mail"]}, {"required": ["webhook"]}]})),
+};
+
+/// The mail of `sign-in-hook`.
+pub(crate) static SIGN_IN_MAIL: Words = Words {
+    name: "sign-in-mail",
+    rows: &[
+        word(
+            "connection",
+            Form::Text,
+            "The connection that sends it: a service account, or app-only.",
+        )
+        .required(),
+        word(
+            "from",
+            Form::Pattern(ADDRESS),
+            "The mailbox that it is sent from.",
+        )
+        .required(),
+        word(
+            "administrator",
+            Form::Pattern(ADDRESS),
+            "Who is told what a person cannot mend, such as an expired client secret.",
+        ),
+        word(
+            "template",
+            Form::Text,
+            "The template of its body, from the project's folder.",
+        ),
+    ],
+    rules: None,
+};
+
+/// The request of `sign-in-hook`.
+pub(crate) static SIGN_IN_WEBHOOK: Words = Words {
+    name: "sign-in-webhook",
+    rows: &[
+        word("url", Form::Pattern(URL), "Where the request goes.").required(),
+        word(
+            "allow-addresses",
+            Form::List(&Form::Pattern(RANGE)),
+            "Ranges of private addresses that its host may have, as in 10.1.2.0/24.",
+        ),
+        word(
+            "ca-file",
+            Form::Text,
+            "A file with certificate authorities to trust beside the system's; PEM.",
+        ),
+    ],
+    rules: None,
 };
 
 /// A connection.
