@@ -167,6 +167,9 @@ fn a_new_project_runs_against_a_tenant_of_its_own() {
         "{files}"
     );
 
+    let tested = desk.within(&["test", "--json"]);
+    assert_eq!(json(&tested)["passed"], 2, "{}", text(&tested.stderr));
+
     let tenant = Tenant::of(&desk);
     let local = desk.project().join("docket.local.yaml");
     assert!(local.exists());
@@ -380,6 +383,44 @@ cases:
     assert_eq!(json(&one)["passed"], 1);
     let none = desk.within(&["test", "--filter", "nothing like it"]);
     assert_eq!(none.status.code(), Some(2));
+}
+
+#[test]
+fn a_case_may_hand_on_a_mail_of_its_tenant() {
+    let desk = Desk::open();
+    desk.write(
+        "workflows/file.yaml",
+        "workflow: file\nconnections: {exchange: contoso}\ninputs: {mail: {type: object, required: \
+         true}}\nsteps:\n  - {uses: exchange/move, with: {message: '${{ inputs.mail }}', folder: \
+         Done, create: true}}\n",
+    );
+    desk.write(
+        "workflows/file.test.yaml",
+        "tenant:
+  mail:
+    - {mailbox: invoices@contoso.example, from: a@fabrikam.example, subject: First}
+    - {mailbox: invoices@contoso.example, from: a@fabrikam.example, subject: Second}
+cases:
+  - name: moved
+    inputs: {mail: {mail: Second, mailbox: invoices@contoso.example}}
+    expect:
+      mailboxes:
+        invoices@contoso.example: {Inbox: [{subject: First}], Done: [{subject: Second}]}
+  - name: not there
+    inputs: {mail: {mail: Third, mailbox: invoices@contoso.example}}
+    expect: {}
+",
+    );
+    let told = desk.within(&["test", "project/workflows/file.test.yaml", "--json"]);
+    let told = json(&told);
+    assert_eq!(told["cases"][0]["state"], "passed", "{told:#}");
+    assert_eq!(told["cases"][1]["state"], "broken", "{told:#}");
+    assert!(
+        told["cases"][1]["problems"][0]
+            .as_str()
+            .unwrap()
+            .contains("no mail `Third`")
+    );
 }
 
 fn examples() -> PathBuf {

@@ -44,7 +44,7 @@ pub(super) async fn run(bench: &Workbench, tests: &Tests, case: &Case) -> Result
     for fault in &case.faults {
         tenant.state().add_fault(armed(fault)?);
     }
-    let ending = drive(&host, tests, case, &clock, folder).await?;
+    let ending = drive((&host, &tenant), tests, case, &clock, folder).await?;
     tenant.state().clear_faults();
     tenant.state().deliver_now();
     let after = After {
@@ -169,13 +169,13 @@ fn run_id() -> Result<RunId> {
 
 /// Runs the workflow until it ends, or waits for somebody who will not come.
 async fn drive(
-    host: &Host,
+    (host, tenant): (&Host, &Tenant),
     tests: &Tests,
     case: &Case,
     clock: &SkippingClock,
     folder: &Path,
 ) -> Result<Ending> {
-    let given = given(host, tests, case, folder)?;
+    let given = given((host, tenant), tests, case, folder)?;
     let inputs = inputs::resolved(&tests.plan, given)?;
     let run = run_id()?;
     let failed = |error| anyhow::Error::from(engine_failed(&error));
@@ -223,10 +223,37 @@ async fn drive(
     bail!("the run waited {MOST_WAITS} times, and did not end")
 }
 
+/// A message of the tenant as plugins name it, where an input is `{mail: SUBJECT, mailbox: ADDRESS}`.
+fn message(tenant: &Tenant, value: &Value) -> Result<Option<Value>> {
+    let Some(named) = value.as_object().filter(|fields| fields.len() == 2) else {
+        return Ok(None);
+    };
+    let text = |name: &str| named.get(name).and_then(Value::as_str);
+    let (Some(subject), Some(mailbox)) = (text("mail"), text("mailbox")) else {
+        return Ok(None);
+    };
+    let all = tenant.state().messages(mailbox, None)?;
+    let found = all
+        .iter()
+        .find(|held| held.message.subject.as_deref() == Some(subject));
+    match found {
+        Some(held) => Ok(Some(json!({"id": held.immutable_id, "mailbox": mailbox}))),
+        None => bail!("there is no mail `{subject}` in {mailbox}"),
+    }
+}
+
 /// The inputs, with their documents stored.
-fn given(host: &Host, tests: &Tests, case: &Case, folder: &Path) -> Result<Map<String, Value>> {
+fn given(
+    (host, tenant): (&Host, &Tenant),
+    tests: &Tests,
+    case: &Case,
+    folder: &Path,
+) -> Result<Map<String, Value>> {
     let mut given = case.inputs.clone();
     for (name, value) in &mut given {
+        if let Some(message) = message(tenant, value)? {
+            *value = message;
+        }
         if !is_document(&tests.plan, name) {
             continue;
         }

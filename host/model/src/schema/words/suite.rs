@@ -46,7 +46,8 @@ pub(crate) static CASE: Words = Words {
         word(
             "inputs",
             Form::Named("", &Form::Data),
-            "What the run is given, by name. A document is `{file: PATH}`, from this file.",
+            "What the run is given, by name. A document is `{file: PATH}`, from this file; a mail of the \
+             tenant is `{mail: SUBJECT, mailbox: ADDRESS}`.",
         ),
         word(
             "tenant",
