@@ -21,6 +21,7 @@ mod simulated;
 mod view;
 mod waking;
 mod workbench;
+mod workflows;
 
 use std::process::ExitCode;
 

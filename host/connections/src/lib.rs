@@ -16,6 +16,7 @@ mod dial;
 mod echo;
 mod forecast;
 mod gate;
+mod hooks;
 mod keep_alive;
 mod mailboxes;
 mod oauth;
@@ -36,6 +37,7 @@ pub use check::{OpenError, SpecProblem};
 pub use dial::{Resolve, SystemResolver};
 pub use forecast::{Lapse, LapseKind, Severity};
 pub use gate::{Body, GateError, Request, Response};
+pub use hooks::{HookSecret, InvalidSecret, Refused, SecretStatus, Signature};
 pub use keep_alive::KeptAlive;
 pub use oauth::{
     AuthError, AuthErrorClass, Callback, Credential, CredentialKind, CredentialStatus,

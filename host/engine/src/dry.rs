@@ -212,6 +212,7 @@ impl Rehearsal<'_> {
             steps: &self.steps,
             failure: None,
             item,
+            event: None,
             run: self.run.as_str(),
             workflow: &self.flow.plan().workflow,
         }

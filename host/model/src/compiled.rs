@@ -193,6 +193,7 @@ mod tests {
             timeout: None,
             concurrency: None,
             outputs: BTreeMap::from([("o".to_owned(), output)]),
+            triggers: Vec::new(),
             plugins: BTreeMap::new(),
             templates: BTreeMap::from([("t.html".to_owned(), "<p>{{ who }}</p>".to_owned())]),
         }
@@ -208,6 +209,7 @@ mod tests {
                 steps: &steps,
                 failure: None,
                 item: None,
+                event: None,
                 run: "r",
                 workflow: "w",
             };

@@ -26,6 +26,7 @@ mod reader;
 mod schema;
 mod source;
 mod suite;
+mod trigger;
 mod workflow;
 mod yaml;
 
@@ -65,4 +66,5 @@ pub use suite::{
     Arrives, Attached, Case, Expected, ExpectedFailure, ExpectedResult, Fault, Suite, TenantState,
     parse_suite,
 };
+pub use trigger::{InvalidSchedule, Schedule, SourcePoll, Timetable, Trigger, TriggerKind};
 pub use yaml::{MAX_YAML_DEPTH, MAX_YAML_VALUES};

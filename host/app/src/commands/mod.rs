@@ -15,6 +15,7 @@ mod schema;
 mod serve;
 mod tenant;
 mod test;
+mod triggers;
 mod validate;
 mod vault;
 
@@ -41,6 +42,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
         Command::Runs(command) => runs::run(&global, command).await,
         Command::Replay(arguments) => replay::run(&global, &arguments).await,
         Command::Serve(arguments) => serve::run(&global, &arguments).await,
+        Command::Triggers(command) => triggers::run(&global, command).await,
         Command::Backup(arguments) => backup::write(&global, &arguments).await,
         Command::Restore(arguments) => backup::restore(&global, &arguments).await,
         Command::Connections(command) => connections::run(&global, command).await,

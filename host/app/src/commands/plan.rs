@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use docket_model::{
-    ActionSpec, ConnectionKind, ConnectionSpec, Piece, Plan, PlannedStep, RequestRule, Template,
+    ActionSpec, ConnectionKind, ConnectionSpec, Piece, Plan, PlannedStep, RequestRule, Schedule,
+    Template, TriggerKind,
 };
 use serde_json::{Value, json};
 
@@ -181,6 +182,25 @@ fn show(bench: &Workbench, plan: &Plan) -> Result<()> {
             plugin.version, plugin.component
         ));
     }
+    for trigger in &plan.triggers {
+        let when = match &trigger.on {
+            TriggerKind::Schedule(Schedule::Cron { cron, time_zone }) => {
+                format!("at {cron}, by the clock of {time_zone}")
+            }
+            TriggerKind::Schedule(Schedule::Every(time)) => format!("every {time:?}"),
+            TriggerKind::Webhook => "for each signed request".to_owned(),
+            TriggerKind::Source(poll) => {
+                format!(
+                    "for each item of {}/{}, asked every {:?}",
+                    poll.plugin, poll.action, poll.every
+                )
+            }
+        };
+        render::line(&format!("  starts  {when}  ({})", trigger.id));
+    }
+    for poll in plan.polls() {
+        Doing::of(bench, plan, &poll).show();
+    }
     plan.steps
         .iter()
         .for_each(|step| Doing::of(bench, plan, step).show());
@@ -207,7 +227,8 @@ fn told(bench: &Workbench, plan: &Plan) -> Result<Value> {
         steps.iter().map(one).collect()
     };
     Ok(json!({
-        "workflow": plan.workflow, "digest": plan.digest()?, "steps": list(&plan.steps),
+        "workflow": plan.workflow, "digest": plan.digest()?, "triggers": plan.triggers,
+        "steps": list(&plan.steps),
         "on-error": list(&plan.on_error),
         "plugins": plan.plugins, "inputs": plan.inputs,
         "unused-grants": unused_grants(bench, plan),

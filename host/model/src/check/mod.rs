@@ -9,6 +9,7 @@ mod operators;
 mod plan;
 mod shape;
 mod step;
+mod trigger;
 mod types;
 
 pub(crate) use facts::named_steps;

@@ -6,6 +6,8 @@ use crate::FailureClass;
 pub(crate) const LONGEST_WORKFLOW_NAME: usize = 128;
 /// The most steps that `steps` or `on-error` may have.
 pub(crate) const MOST_STEPS: usize = 1_000;
+/// The most elements of a list of triggers.
+pub(crate) const MOST_TRIGGERS: usize = 50;
 /// The most items of a `for-each` at once.
 pub(crate) const MOST_PARALLEL: u32 = 64;
 /// The most attempts of a step.

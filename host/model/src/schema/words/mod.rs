@@ -22,7 +22,8 @@ pub(crate) use suite::{
     SENDER, STATE, SUITE, TOLD, fault_kinds,
 };
 pub(crate) use workflow::{
-    CONCURRENCY, FOR_PLUGINS, INPUT, MANUAL, ON_SIGN_IN_NEEDED, RETRY, STEP, WORKFLOW, input_types,
+    CONCURRENCY, FOR_PLUGINS, INPUT, MANUAL, ON_SIGN_IN_NEEDED, RETRY, SCHEDULE, SOURCE, STEP,
+    TRIGGERS, WEBHOOK, WORKFLOW, input_types,
 };
 
 /// What the names of steps, inputs, connections and plugins look like.

@@ -73,24 +73,41 @@ pub(crate) static WORKFLOW: Words = Words {
 };
 
 const ON: Form = Form::Either(&[
-    Form::Listed(triggers),
-    Form::List(&Form::Listed(triggers)),
+    Form::OneOf(&BARE),
+    Form::List(&Form::OneOf(&BARE)),
     Form::Mapping(&TRIGGERS),
 ]);
-
-/// The names of the triggers.
-fn triggers() -> Vec<&'static str> {
-    TRIGGERS.names().collect()
-}
+/// The triggers that need no settings.
+const BARE: [&str; 2] = ["manual", "webhook"];
 
 /// `on`: the triggers with their settings.
 pub(crate) static TRIGGERS: Words = Words {
     name: "triggers",
-    rows: &[word(
-        "manual",
-        Form::Mapping(&MANUAL),
-        "Started by a person or a program: `docket run`, or the server's API.",
-    )],
+    rows: &[
+        word(
+            "manual",
+            Form::Mapping(&MANUAL),
+            "Started by a person or a program: `docket run`, or the server's API.",
+        ),
+        word(
+            "webhook",
+            Form::Mapping(&WEBHOOK),
+            "Started by a signed request to the server.",
+        ),
+        word(
+            "schedule",
+            Form::Either(&[
+                Form::Mapping(&SCHEDULE),
+                Form::List(&Form::Mapping(&SCHEDULE)),
+            ]),
+            "Started by the clock: one schedule, or a list of schedules with ids.",
+        ),
+        word(
+            "source",
+            Form::Either(&[Form::Mapping(&SOURCE), Form::List(&Form::Mapping(&SOURCE))]),
+            "Started by what a plugin's source finds: one source, or a list of sources with ids.",
+        ),
+    ],
     rules: None,
 };
 
@@ -98,6 +115,89 @@ pub(crate) static TRIGGERS: Words = Words {
 pub(crate) static MANUAL: Words = Words {
     name: "manual",
     rows: &[],
+    rules: None,
+};
+
+const TRIGGER_ID: &str = "What is known of it is kept under this; each of several has one.";
+const TRIGGER_INPUTS: &str = "What the run is given, by name; expressions see `event`.";
+
+/// `on: {webhook: …}`.
+pub(crate) static WEBHOOK: Words = Words {
+    name: "webhook",
+    rows: &[
+        word("description", Form::Text, "Who posts it, for people."),
+        word("inputs", Form::Named("", &Form::Value), TRIGGER_INPUTS),
+    ],
+    rules: None,
+};
+
+/// `on: {schedule: …}`.
+pub(crate) static SCHEDULE: Words = Words {
+    name: "schedule",
+    rows: &[
+        word("id", Form::Pattern(NAME), TRIGGER_ID),
+        word("description", Form::Text, "What it is for, for people."),
+        word(
+            "cron",
+            Form::Text,
+            "Minute, hour, day of the month, month and day of the week: `30 7 * * MON-FRI`.",
+        ),
+        word(
+            "time-zone",
+            Form::Text,
+            "The time zone of `cron`, by the name that IANA has; UTC where nothing is said.",
+        ),
+        word("every", Form::Duration, "How often, in place of `cron`."),
+        word("inputs", Form::Named("", &Form::Value), TRIGGER_INPUTS),
+    ],
+    rules: Some(|| {
+        json!({
+            "type": "object",
+            "oneOf": [{"required": ["cron"]}, {"required": ["every"]}],
+            "dependencies": {"time-zone": ["cron"]}
+        })
+    }),
+};
+
+/// `on: {source: …}`.
+pub(crate) static SOURCE: Words = Words {
+    name: "source",
+    rows: &[
+        word("id", Form::Pattern(NAME), TRIGGER_ID),
+        word("description", Form::Text, "What it is for, for people."),
+        word(
+            "uses",
+            Form::Uses(ActionKind::Source),
+            "The source: `plugin/source`.",
+        )
+        .required(),
+        word(
+            "with",
+            Form::With,
+            "What the source is given, written out: there is no run yet that an expression could see.",
+        ),
+        word(
+            "connection",
+            Form::Connection,
+            "The connection of docket.yaml to act through, in place of the workflow's for this plugin.",
+        ),
+        word(
+            "as",
+            Form::Text,
+            "The user to act as, where the connection is of the kind per-user.",
+        ),
+        word(
+            "every",
+            Form::Duration,
+            "How often it is polled, up to a day; every minute where nothing is said.",
+        ),
+        word(
+            "timeout",
+            Form::Duration,
+            "The longest that a poll may take, up to a day; 10 minutes where nothing is said.",
+        ),
+        word("inputs", Form::Named("", &Form::Value), TRIGGER_INPUTS),
+    ],
     rules: None,
 };
 
