@@ -1,9 +1,10 @@
 //! What a clone needs beyond cargo: it sets up the WebAssembly target, builds guests and host, and
 //! then runs the demo, the tests or the benchmarks; and it holds the simulated tenant to Microsoft's
-//! own clients.
+//! own clients, and the schemas to the language server of editors.
 
 mod bench;
 mod chaos;
+mod editor;
 mod guests;
 mod hostile;
 mod referees;
@@ -79,6 +80,8 @@ enum Task {
         /// Only those of this room, as `journal` or `engine/mails`, or whose name holds this.
         filter: Option<String>,
     },
+    /// Installs the YAML language server that editors use, and holds the schemas to it.
+    Editor,
     /// Installs Microsoft's own clients, and has them use the simulated tenant.
     Referees {
         /// What is refereed.
@@ -120,6 +123,7 @@ fn main() -> Result<ExitCode> {
             components()?;
             hostile::run_suite(&root, json)
         }
+        Task::Editor => editor::run_suite(&root),
         Task::Referees { suite, filter } => referees::run(&root, suite, filter.as_deref()),
     }
 }

@@ -69,6 +69,16 @@ impl Binding {
     }
 }
 
+impl Binding {
+    /// Whether [`Binding::send`] would send a request, as far as that can be told without the network.
+    ///
+    /// # Errors
+    /// [`GateError`]: why it would not.
+    pub fn check(&self, request: Request) -> Result<(), GateError> {
+        Exchange::new(&self.0, request).map(drop)
+    }
+}
+
 /// A request on its way.
 struct Exchange<'b> {
     binding: &'b Inner,

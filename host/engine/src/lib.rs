@@ -12,6 +12,7 @@
 mod appender;
 mod changes;
 mod drive;
+mod dry;
 mod engine;
 mod error;
 mod flow;
@@ -30,6 +31,7 @@ mod store;
 mod timer;
 mod trigger;
 
+pub use dry::{DryEnd, DryStep, dry_run, is_safe};
 pub use engine::{Engine, Ports, Progress};
 pub use error::EngineError;
 pub use key::idempotency_key;

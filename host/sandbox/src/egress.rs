@@ -48,6 +48,15 @@ pub trait Channel: Send + Sync {
         self.send(request).await
     }
 
+    /// Whether [`Channel::send`] would send a request, as far as that can be told without sending it.
+    /// One that decides nothing itself says yes.
+    ///
+    /// # Errors
+    /// [`GateError`]: why it would not.
+    fn check(&self, _request: Request) -> Result<(), GateError> {
+        Ok(())
+    }
+
     /// Encrypts a URL that holds a secret, for the journal. `context` must be given again to open.
     ///
     /// # Errors
@@ -98,6 +107,10 @@ impl Channel for Binding {
 
     async fn send_in_turn(&self, request: Request, turn: HeldTurn) -> Result<Response, GateError> {
         Self::send_in_turn(self, request, turn).await
+    }
+
+    fn check(&self, request: Request) -> Result<(), GateError> {
+        Self::check(self, request)
     }
 
     fn seal(&self, context: &str, secret: &str) -> Result<String, String> {

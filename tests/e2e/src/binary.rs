@@ -75,20 +75,7 @@ impl Binary {
     /// Where it is not built: `cargo build --workspace --bin docket` does that.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let user = std::env::current_exe().expect("a path");
-        // Beside `target/debug/docket` stand other binaries and `target/debug/deps/test-1234`.
-        let docket = user
-            .ancestors()
-            .skip(1)
-            .take(2)
-            .map(|folder| {
-                folder
-                    .join("docket")
-                    .with_extension(std::env::consts::EXE_EXTENSION)
-            })
-            .find(|docket| docket.exists());
-        let mut command =
-            Command::new(docket.expect("run `cargo build --workspace --bin docket` first"));
+        let mut command = Command::new(program());
         command
             .args(arguments)
             .arg("-C")
@@ -106,6 +93,24 @@ impl Binary {
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("a process")
     }
+}
+
+/// Where the `docket` binary lies.
+///
+/// # Panics
+/// Where it is not built: `cargo build --workspace --bin docket` does that.
+#[must_use]
+pub fn program() -> PathBuf {
+    let user = std::env::current_exe().expect("a path");
+    // Beside `target/debug/docket` stand other binaries and `target/debug/deps/test-1234`.
+    let mut folders = user.ancestors().skip(1).take(2);
+    let docket = folders.find_map(|folder| {
+        let docket = folder
+            .join("docket")
+            .with_extension(std::env::consts::EXE_EXTENSION);
+        docket.exists().then_some(docket)
+    });
+    docket.expect("run `cargo build --workspace --bin docket` first")
 }
 
 fn yaml(facts: &TenantFacts) -> String {

@@ -16,7 +16,7 @@ pub mod measure;
 mod plain;
 mod time;
 
-pub use binary::Binary;
+pub use binary::{Binary, program};
 pub use crash::{CrashingStore, Unsynced};
 pub use desk::{Authorized, Desk};
 pub use lab::{Ground, Host, Lab, Silent, TenantFacts, components};
