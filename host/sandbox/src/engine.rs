@@ -83,6 +83,7 @@ fn config(limits: &Limits) -> Config {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .concurrency_support(false)
         .epoch_interruption(true)
+        .consume_fuel(limits.fuel.is_some())
         .wasm_backtrace_max_frames(NonZeroUsize::new(MAX_FRAMES))
         // Guests are never unwound by anything but wasmtime, which needs no such tables on Unix.
         .native_unwind_info(cfg!(windows))

@@ -8,3 +8,4 @@ mod loading;
 mod misbehaving;
 #[allow(dead_code, reason = "shared with the benchmarks")]
 mod outside;
+mod wasi;
