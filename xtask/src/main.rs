@@ -3,6 +3,7 @@
 //! own clients.
 
 mod bench;
+mod examples;
 mod guests;
 mod hostile;
 mod referees;
@@ -51,6 +52,11 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
+    /// Builds the example plugins in three languages, and runs their cases.
+    Examples {
+        /// Only the examples whose folder's name holds this.
+        filter: Option<String>,
+    },
     /// Builds everything, and runs hostile plugins against the host: each must be denied.
     Hostile {
         /// Ends with one line of JSON.
@@ -98,6 +104,7 @@ fn main() -> Result<ExitCode> {
             components()?;
             bench::run(&root, json, filter.as_deref())
         }
+        Task::Examples { filter } => examples::run(&root, filter.as_deref()),
         Task::Hostile { json } => {
             components()?;
             hostile::run_suite(&root, json)

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod plugins;
 mod runs;
 
 use std::net::SocketAddr;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::plugins::{AddArgs, Language, NewArgs, PluginsCommand, TestArgs};
 pub(crate) use self::runs::{
     DecisionArgs, EndState, LookCommand, OrderCommand, ReplayArgs, RunsCommand,
 };
@@ -89,7 +91,7 @@ pub(crate) enum Command {
     /// Changes the vault's key, backs the vault up and restores it.
     #[command(subcommand)]
     Vault(VaultCommand),
-    /// Looks at plugins.
+    /// Makes, tests and adds plugins, and looks at them.
     #[command(subcommand)]
     Plugins(PluginsCommand),
     /// Starts a simulated Microsoft 365 tenant on this machine.
@@ -288,17 +290,6 @@ pub(crate) enum VaultCommand {
         /// Takes what the file holds in the place of what the vault has.
         #[arg(long)]
         replace: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PluginsCommand {
-    /// Lists the plugins of docket.yaml.
-    List,
-    /// Shows what a plugin is, what it asks for and what it was granted.
-    Inspect {
-        /// A plugin of docket.yaml, or a component's file.
-        plugin: String,
     },
 }
 

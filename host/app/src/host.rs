@@ -234,6 +234,7 @@ pub(crate) fn sandbox(
 }
 
 async fn install(project: &Project, sandbox: &Sandbox) -> Result<BTreeMap<String, Installed>> {
+    let lock = crate::pins::read(project)?;
     let mut installed = BTreeMap::new();
     for (name, spec) in &project.spec.plugins {
         let path = project.root.join(&spec.source);
@@ -246,6 +247,12 @@ async fn install(project: &Project, sandbox: &Sandbox) -> Result<BTreeMap<String
         })?;
         let size = bytes.len() as u64;
         let plugin = sandbox
+            .load(bytes.clone())
+            .await
+            .map_err(|error| load_failed(name, &error))?;
+        crate::pins::check(&lock, name, &plugin, &spec.source)?;
+        // Kept only once it is known to be the approved one.
+        sandbox
             .add(bytes)
             .await
             .map_err(|error| load_failed(name, &error))?;

@@ -9,6 +9,7 @@ mod egress;
 mod exit;
 mod host;
 mod inputs;
+mod pins;
 mod project;
 mod render;
 mod server;

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use docket_model::{Digest, Manifest};
 
 use crate::attempt::Attempt;
-use crate::inspect::Outline;
 use crate::bindings::ProcessorPre;
+use crate::inspect::Outline;
 use crate::manifest::Schemas;
 
 /// A component, checked, compiled and linked, with its manifest.

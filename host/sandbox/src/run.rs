@@ -146,9 +146,7 @@ impl Sandbox {
                 &known.unwrap_or_default(),
             )?),
             Ok(Err(failure)) => Err(failure::failure_of(failure).into()),
-            Err(error) => {
-                Err(trap::failure_of(error, ended, &self.limits)?.into())
-            }
+            Err(error) => Err(trap::failure_of(error, ended, &self.limits)?.into()),
         }
     }
 }

@@ -182,12 +182,10 @@ impl Sandbox {
         };
         match described.await {
             Ok(manifest) => Ok(manifest),
-            Err(error) => {
-                match trap::failure_of(error, store.into_data().end(), &self.limits) {
-                    Ok(failure) => Err(LoadError::Describe(Box::new(failure))),
-                    Err(stop) => Err(LoadError::Engine(stop.to_string())),
-                }
-            }
+            Err(error) => match trap::failure_of(error, store.into_data().end(), &self.limits) {
+                Ok(failure) => Err(LoadError::Describe(Box::new(failure))),
+                Err(stop) => Err(LoadError::Engine(stop.to_string())),
+            },
         }
     }
 

@@ -22,7 +22,13 @@ pub(crate) fn failure_of(
         .downcast_ref::<WasmBacktrace>()
         .map(frames)
         .unwrap_or_default();
-    if let Some(limit) = limit_of(&error, &ended.meter, &backtrace, ended.panic.is_some(), limits) {
+    if let Some(limit) = limit_of(
+        &error,
+        &ended.meter,
+        &backtrace,
+        ended.panic.is_some(),
+        limits,
+    ) {
         let mut failure = limit_failure(&limit);
         failure.backtrace = compressed(backtrace);
         return Ok(failure);
@@ -39,7 +45,10 @@ pub(crate) fn failure_of(
         Ok(stop) => return Err(stop),
         Err(error) => error,
     };
-    let mut failure = match (ended.panic, trap.map(|trap| ended.last_words.unwrap_or(trap))) {
+    let mut failure = match (
+        ended.panic,
+        trap.map(|trap| ended.last_words.unwrap_or(trap)),
+    ) {
         (Some(message), _) => Failure::new(FailureClass::Crashed, "panic", message),
         (None, Some(trap)) => Failure::new(FailureClass::Crashed, "trap", trap),
         (None, None) => Failure::new(

@@ -58,8 +58,9 @@ pub(crate) fn is_served(import: &str) -> bool {
         .split_once('@')
         .and_then(|(_, version)| semver::Version::parse(version).ok());
     PACKAGES.contains(&package)
-        && version
-            .is_some_and(|version| (version.major, version.minor) == (0, 2) && version.pre.is_empty())
+        && version.is_some_and(|version| {
+            (version.major, version.minor) == (0, 2) && version.pre.is_empty()
+        })
 }
 
 /// Defines what a component imports of WASI, under the very versions that it names.
@@ -161,9 +162,7 @@ fn function(
 }
 
 /// Counts a call of the guest, and gives its attempt.
-fn counted<'a>(
-    store: &'a mut StoreContextMut<'_, Attempt>,
-) -> wasmtime::Result<&'a mut Attempt> {
+fn counted<'a>(store: &'a mut StoreContextMut<'_, Attempt>) -> wasmtime::Result<&'a mut Attempt> {
     let attempt = store.data_mut();
     attempt.meter.host_call().map_err(wasmtime::Error::new)?;
     Ok(attempt)

@@ -60,7 +60,8 @@ pub(super) fn function(
     name: &str,
 ) -> wasmtime::Result<bool> {
     match (interface, name) {
-        ("random/random", "get-random-bytes") | ("random/insecure", "get-insecure-random-bytes") => {
+        ("random/random", "get-random-bytes")
+        | ("random/insecure", "get-insecure-random-bytes") => {
             instance.func_wrap(name, |mut store: StoreContextMut<'_, Attempt>, (count,): (u64,)| {
                 let attempt = counted(&mut store)?;
                 if count > BYTES_AT_MOST {

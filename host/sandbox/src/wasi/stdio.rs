@@ -82,7 +82,10 @@ impl Stdio {
 
     /// The unfinished lines, when the attempt is over.
     fn rest(&mut self) -> Vec<(LogLevel, String)> {
-        let rest = [(LogLevel::Info, &mut self.out), (LogLevel::Warn, &mut self.err)];
+        let rest = [
+            (LogLevel::Info, &mut self.out),
+            (LogLevel::Warn, &mut self.err),
+        ];
         rest.into_iter()
             .filter(|(_, held)| !held.is_empty())
             .map(|(level, held)| (level, text(&std::mem::take(held))))
@@ -124,18 +127,24 @@ pub(super) fn function(
         _ => {}
     }
     match name {
-        "get-stdin" => instance.func_wrap(name, |mut store: StoreContextMut<'_, Attempt>, (): ()| {
-            counted(&mut store)?;
-            Ok((Resource::<Input>::new_own(0),))
-        })?,
-        "get-stdout" => instance.func_wrap(name, |mut store: StoreContextMut<'_, Attempt>, (): ()| {
-            counted(&mut store)?;
-            Ok((Resource::<Output>::new_own(STDOUT),))
-        })?,
-        "get-stderr" => instance.func_wrap(name, |mut store: StoreContextMut<'_, Attempt>, (): ()| {
-            counted(&mut store)?;
-            Ok((Resource::<Output>::new_own(STDERR),))
-        })?,
+        "get-stdin" => {
+            instance.func_wrap(name, |mut store: StoreContextMut<'_, Attempt>, (): ()| {
+                counted(&mut store)?;
+                Ok((Resource::<Input>::new_own(0),))
+            })?
+        }
+        "get-stdout" => {
+            instance.func_wrap(name, |mut store: StoreContextMut<'_, Attempt>, (): ()| {
+                counted(&mut store)?;
+                Ok((Resource::<Output>::new_own(STDOUT),))
+            })?
+        }
+        "get-stderr" => {
+            instance.func_wrap(name, |mut store: StoreContextMut<'_, Attempt>, (): ()| {
+                counted(&mut store)?;
+                Ok((Resource::<Output>::new_own(STDERR),))
+            })?
+        }
         "get-terminal-stdin" | "get-terminal-stdout" | "get-terminal-stderr" => {
             instance.func_wrap(name, |mut store: StoreContextMut<'_, Attempt>, (): ()| {
                 counted(&mut store)?;
@@ -176,7 +185,9 @@ fn environment(instance: &mut LinkerInstance<'_, Attempt>, name: &str) -> wasmti
         "exit" => {
             instance.func_wrap(
                 name,
-                |_: StoreContextMut<'_, Attempt>, (status,): (Result<(), ()>,)| -> wasmtime::Result<()> {
+                |_: StoreContextMut<'_, Attempt>,
+                 (status,): (Result<(), ()>,)|
+                 -> wasmtime::Result<()> {
                     let how = if status.is_ok() { "success" } else { "failure" };
                     Err(format_err!("the plugin ended itself by `exit`, with {how}"))
                 },

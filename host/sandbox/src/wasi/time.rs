@@ -5,9 +5,7 @@
 //! plugin that has to wait ends with `throttled` or `unavailable`, and the engine waits.
 
 use wasmtime::StoreContextMut;
-use wasmtime::component::{
-    ComponentType, Lift, LinkerInstance, Lower, Resource, ResourceType,
-};
+use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower, Resource, ResourceType};
 
 use super::counted;
 use crate::attempt::Attempt;
@@ -108,16 +106,22 @@ pub(super) fn function(
             })?;
         }
         ("clocks/monotonic-clock", "subscribe-instant") => {
-            instance.func_wrap(name, |mut store: StoreContextMut<'_, Attempt>, (due,): (u64,)| {
-                Ok((counted(&mut store)?.push(Pollable { due })?,))
-            })?;
+            instance.func_wrap(
+                name,
+                |mut store: StoreContextMut<'_, Attempt>, (due,): (u64,)| {
+                    Ok((counted(&mut store)?.push(Pollable { due })?,))
+                },
+            )?;
         }
         ("clocks/monotonic-clock", "subscribe-duration") => {
-            instance.func_wrap(name, |mut store: StoreContextMut<'_, Attempt>, (wait,): (u64,)| {
-                let attempt = counted(&mut store)?;
-                let due = attempt.wasi.clock.slept.saturating_add(wait);
-                Ok((attempt.push(Pollable { due })?,))
-            })?;
+            instance.func_wrap(
+                name,
+                |mut store: StoreContextMut<'_, Attempt>, (wait,): (u64,)| {
+                    let attempt = counted(&mut store)?;
+                    let due = attempt.wasi.clock.slept.saturating_add(wait);
+                    Ok((attempt.push(Pollable { due })?,))
+                },
+            )?;
         }
         ("io/poll", "poll") => instance.func_wrap(name, poll)?,
         ("io/poll", "[method]pollable.ready") => {

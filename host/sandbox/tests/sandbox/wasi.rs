@@ -222,7 +222,10 @@ async fn chance_is_a_function_of_the_idempotency_key() {
     )
     .await
     .expect_err("too many");
-    assert!(failure.message.contains("1048576 are allowed"), "{failure:?}");
+    assert!(
+        failure.message.contains("1048576 are allowed"),
+        "{failure:?}"
+    );
 }
 
 #[tokio::test]

@@ -1,168 +1,77 @@
-//! `docket plugins`: what the plugins are, what they ask for and what they were granted.
+//! `docket plugins`: makes, tests and adds plugins, and shows what they ask for.
 
-use std::path::Path;
+mod add;
+mod look;
+mod make;
+mod test;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
-use docket_model::{Manifest, RequestRule};
-use serde_json::{Value, json};
+use docket_sandbox::{Limits, Plugin, Sandbox, SandboxConfig};
 
 use crate::cli::{Global, PluginsCommand};
 use crate::exit::{Exit, Failed};
-use crate::host::{self, Host};
-use crate::project::Project;
-use crate::render;
+use crate::host;
 
 pub(crate) async fn run(global: &Global, command: PluginsCommand) -> Result<Exit> {
     match command {
-        PluginsCommand::List => {
-            let host = Host::open(Project::load(global)?, global).await?;
-            if global.json {
-                let list: Vec<Value> = host
-                    .plugins
-                    .iter()
-                    .map(|(name, held)| {
-                        about(
-                            name,
-                            held.plugin.manifest(),
-                            held.plugin.digest(),
-                            held.size,
-                            &held.grants,
-                        )
-                    })
-                    .collect();
-                render::line(&json!({"plugins": list}).to_string());
-            } else {
-                let rows: Vec<_> = host
-                    .plugins
-                    .iter()
-                    .map(|(name, held)| {
-                        let manifest = held.plugin.manifest();
-                        let actions = manifest.actions.iter().map(|action| action.name.as_str());
-                        vec![
-                            name.clone(),
-                            manifest.version.clone(),
-                            actions.collect::<Vec<_>>().join(" "),
-                            render::bytes(held.size),
-                            held.source.display().to_string(),
-                        ]
-                    })
-                    .collect();
-                let head = ["plugin", "version", "actions", "size", "source"];
-                render::line(&render::table(&head, &rows));
-            }
-            Ok(Exit::Success)
-        }
-        PluginsCommand::Inspect { plugin } => {
-            let path = Path::new(&plugin);
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "wasm")
-            {
-                inspect_file(path, global.json).await
-            } else {
-                let host = Host::open(Project::load(global)?, global).await?;
-                let held = host.plugins.get(&plugin).ok_or_else(|| {
-                    let known: Vec<&str> = host.plugins.keys().map(String::as_str).collect();
-                    Failed::new(Exit::Invalid, format!("docket.yaml has no plugin {plugin}"))
-                        .with_help(format!(
-                            "it has: {}; a file's name ends in .wasm",
-                            known.join(", ")
-                        ))
-                })?;
-                let manifest = held.plugin.manifest();
-                show(
-                    &plugin,
-                    manifest,
-                    held.plugin.digest(),
-                    held.size,
-                    &held.grants,
-                    global.json,
-                );
-                Ok(Exit::Success)
-            }
-        }
+        PluginsCommand::List => look::list(global).await,
+        PluginsCommand::Inspect { plugin } => look::inspect(global, &plugin).await,
+        PluginsCommand::Add(arguments) => add::run(global, &arguments).await,
+        PluginsCommand::New(arguments) => make::new(global, &arguments),
+        PluginsCommand::Build { folder } => make::build(global, &folder),
+        PluginsCommand::Check { plugin } => test::check(global, &plugin).await,
+        PluginsCommand::Test(arguments) => test::run(global, &arguments).await,
     }
 }
 
-/// Looks at a component that belongs to no project.
-async fn inspect_file(path: &Path, as_json: bool) -> Result<Exit> {
-    let bytes = std::fs::read(path)
+/// A sandbox that keeps components and compiled code in a folder, and from which nothing leaves.
+fn quiet_sandbox(folder: &Path) -> Result<Sandbox> {
+    let limits = Limits {
+        instances: 2,
+        ..Limits::default()
+    };
+    let config = SandboxConfig {
+        components: folder.join("components"),
+        cache: folder.join("cache"),
+        limits,
+    };
+    let documents = Arc::new(docket_journal::MemoryDocuments::new());
+    let egress = Arc::new(crate::egress::Nowhere);
+    let name = folder.display().to_string();
+    Ok(
+        Sandbox::new(config, documents, egress)
+            .map_err(|error| host::load_failed(&name, &error))?,
+    )
+}
+
+/// Loads a component, and keeps nothing of it but its compiled code.
+async fn load(sandbox: &Sandbox, name: &str, bytes: Vec<u8>) -> Result<Arc<Plugin>> {
+    let loaded = sandbox.load(bytes).await;
+    Ok(loaded.map_err(|error| host::load_failed(name, &error))?)
+}
+
+/// A component's file: the given one, or the one that a plugin's folder was built into.
+fn component_file(plugin: &Path) -> Result<PathBuf> {
+    if !plugin.is_dir() {
+        return Ok(plugin.to_owned());
+    }
+    let built = docket_toolchain::component_file(plugin).map_err(|error| make::failed(&error))?;
+    if built.is_file() {
+        return Ok(built);
+    }
+    Err(
+        Failed::new(Exit::Invalid, format!("{} is not there", built.display()))
+            .with_help("build the plugin first: docket plugins build")
+            .into(),
+    )
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let bytes = std::fs::read(path);
+    let bytes = bytes
         .map_err(|error| Failed::new(Exit::Invalid, format!("{}: {error}", path.display())))?;
-    let folder = tempfile::tempdir()?;
-    let sandbox = docket_sandbox::Sandbox::new(
-        docket_sandbox::SandboxConfig {
-            components: folder.path().join("components"),
-            cache: folder.path().join("cache"),
-            limits: docket_sandbox::Limits::default(),
-        },
-        Arc::new(docket_journal::MemoryDocuments::new()),
-        Arc::new(crate::egress::Nowhere),
-    )?;
-    let size = bytes.len() as u64;
-    let name = path.display().to_string();
-    let plugin = sandbox
-        .load(bytes)
-        .await
-        .map_err(|error| host::load_failed(&name, &error))?;
-    show(
-        &name,
-        plugin.manifest(),
-        plugin.digest(),
-        size,
-        &[],
-        as_json,
-    );
-    Ok(Exit::Success)
-}
-
-fn about(
-    name: &str,
-    manifest: &Manifest,
-    digest: docket_model::Digest,
-    size: u64,
-    grants: &[RequestRule],
-) -> Value {
-    json!({
-        "name": name, "digest": digest, "size": size, "manifest": manifest, "grants": grants,
-    })
-}
-
-fn show(
-    name: &str,
-    manifest: &Manifest,
-    digest: docket_model::Digest,
-    size: u64,
-    grants: &[RequestRule],
-    as_json: bool,
-) {
-    if as_json {
-        render::line(&about(name, manifest, digest, size, grants).to_string());
-        return;
-    }
-    render::line(&format!(
-        "{} {}  {}",
-        manifest.id, manifest.version, manifest.summary
-    ));
-    render::line(&format!("  {digest}, {}", render::bytes(size)));
-    for action in &manifest.actions {
-        render::line(&format!(
-            "\n{}/{}  {}",
-            manifest.id, action.name, action.summary
-        ));
-        for need in &action.requests {
-            let mark = if grants.contains(&need.rule) {
-                "granted"
-            } else {
-                "asks   "
-            };
-            render::line(&format!(
-                "  {mark} {} {}  {}",
-                need.rule.method, need.rule.url, need.reason
-            ));
-        }
-        for scope in &action.scopes {
-            render::line(&format!("  scope   {}  {}", scope.name, scope.reason));
-        }
-    }
+    Ok(bytes)
 }

@@ -1,0 +1,158 @@
+//! Builds and tests the example plugins from a clean state: `cargo xtask examples`.
+//!
+//! Each is copied below `target/examples`, where its tools are installed by its lock file, and goes
+//! through what its maker would do: `docket plugins build`, `check` and `test`. The last line on
+//! standard output counts the cases: `{"passed":39,"failed":0,"skipped":0}`.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+/// The examples: their folders, and the program without which they are skipped.
+const EXAMPLES: [(&str, Option<&str>); 3] = [
+    ("rust", None),
+    ("js", Some("node")),
+    ("python", Some("python3")),
+];
+
+/// What building leaves behind, and no example's source.
+const MADE: [&str; 4] = ["build", "node_modules", "target", "__pycache__"];
+
+#[derive(Debug, Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+/// Builds and tests the examples whose name holds `only`.
+pub(crate) fn run(root: &Path, only: Option<&str>) -> Result<ExitCode> {
+    let mut build = crate::cargo(root);
+    // Of the whole workspace, as the tests build it, so that nothing is built twice.
+    build.args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--bin",
+        "docket",
+    ]);
+    ensure!(build.status()?.success(), "docket does not build");
+    let docket = root.join("target/debug/docket");
+    let mut tally = Tally::default();
+    for (name, needs) in EXAMPLES {
+        if only.is_some_and(|part| !name.contains(part)) {
+            continue;
+        }
+        if let Some(program) = needs.filter(|program| !runs(program)) {
+            eprintln!("{name} is skipped: there is no {program} here");
+            tally.skipped += 1;
+            continue;
+        }
+        match example(root, &docket, name) {
+            Ok((passed, failed)) => {
+                tally.passed += passed;
+                tally.failed += failed;
+            }
+            Err(error) => {
+                eprintln!("{name}: {error:#}");
+                tally.failed += 1;
+            }
+        }
+    }
+    let Tally {
+        passed,
+        failed,
+        skipped,
+    } = tally;
+    emit(&json!({"passed": passed, "failed": failed, "skipped": skipped}).to_string());
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+#[allow(clippy::print_stdout, reason = "this is the chore's result")]
+fn emit(line: &str) {
+    println!("{line}");
+}
+
+fn runs(program: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output()
+        .is_ok_and(|answer| answer.status.success())
+}
+
+/// Builds, checks and tests one example, and says how many cases passed and failed.
+fn example(root: &Path, docket: &Path, name: &str) -> Result<(u64, u64)> {
+    let folder = root.join("target/examples").join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    copy(&root.join("plugins/examples").join(name), &folder)?;
+    let manifest = folder.join("Cargo.toml");
+    if manifest.exists() {
+        // The SDK stays where it is.
+        let sdk = root.join("plugins/sdk");
+        let text = fs::read_to_string(&manifest)?;
+        fs::write(
+            &manifest,
+            text.replace("../../sdk", &sdk.display().to_string()),
+        )?;
+    }
+    for step in ["build", "check"] {
+        let status = plugins(docket, step, &folder)
+            .stdout(Stdio::null())
+            .status()?;
+        ensure!(
+            status.success(),
+            "`docket plugins {step}` ended with {status}"
+        );
+    }
+    let output = plugins(docket, "test", &folder)
+        .arg("--json")
+        .stderr(Stdio::inherit())
+        .output()?;
+    let report: Value =
+        serde_json::from_slice(&output.stdout).context("`docket plugins test` gave no report")?;
+    let count = |field: &str| report[field].as_u64();
+    match (count("passed"), count("failed")) {
+        (Some(passed), Some(failed)) => Ok((passed, failed)),
+        _ => anyhow::bail!("`docket plugins test` reported {report}"),
+    }
+}
+
+fn plugins(docket: &Path, step: &str, folder: &Path) -> Command {
+    eprintln!("docket plugins {step} {}", folder.display());
+    let mut command = Command::new(docket);
+    command
+        .args(["plugins", step])
+        .arg(folder)
+        .stdin(Stdio::null());
+    command
+}
+
+/// Copies an example's source; links become what they lead to.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if MADE.iter().any(|made| name == *made) {
+            continue;
+        }
+        let target = to.join(&name);
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
