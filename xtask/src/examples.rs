@@ -1,6 +1,7 @@
-//! Builds and tests the example plugins from a clean state: `cargo xtask examples`.
+//! Builds and tests the example plugins, and a new project of each template, from a clean state:
+//! `cargo xtask examples`.
 //!
-//! Each is copied below `target/examples`, where its tools are installed by its lock file, and goes
+//! Each example is copied below `target/examples`, where its tools are installed by its lock file, and goes
 //! through what its maker would do: `docket plugins build`, `check` and `test`. The last line on
 //! standard output counts the cases: `{"passed":39,"failed":0,"skipped":0}`.
 
@@ -11,8 +12,9 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-/// The examples: their folders, and the program without which they are skipped.
-const EXAMPLES: [(&str, Option<&str>); 3] = [
+/// The languages, by the names of the examples' folders and of the templates; and the program without
+/// which they are skipped.
+const LANGUAGES: [(&str, Option<&str>); 3] = [
     ("rust", None),
     ("js", Some("node")),
     ("python", Some("python3")),
@@ -28,7 +30,8 @@ struct Tally {
     skipped: u64,
 }
 
-/// Builds and tests the examples whose name holds `only`.
+/// Builds and tests the examples, and a new project of each template (`new-rust`), whose name holds
+/// `only`.
 pub(crate) fn run(root: &Path, only: Option<&str>) -> Result<ExitCode> {
     let mut build = crate::cargo(root);
     // Of the whole workspace, as the tests build it, so that nothing is built twice.
@@ -43,23 +46,26 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> Result<ExitCode> {
     ensure!(build.status()?.success(), "docket does not build");
     let docket = root.join("target/debug/docket");
     let mut tally = Tally::default();
-    for (name, needs) in EXAMPLES {
-        if only.is_some_and(|part| !name.contains(part)) {
-            continue;
-        }
-        if let Some(program) = needs.filter(|program| !runs(program)) {
-            eprintln!("{name} is skipped: there is no {program} here");
-            tally.skipped += 1;
-            continue;
-        }
-        match example(root, &docket, name) {
-            Ok((passed, failed)) => {
-                tally.passed += passed;
-                tally.failed += failed;
+    for (language, needs) in LANGUAGES {
+        let template = format!("new-{language}");
+        for name in [language, &template] {
+            if only.is_some_and(|part| !name.contains(part)) {
+                continue;
             }
-            Err(error) => {
-                eprintln!("{name}: {error:#}");
-                tally.failed += 1;
+            if let Some(program) = needs.filter(|program| !runs(program)) {
+                eprintln!("{name} is skipped: there is no {program} here");
+                tally.skipped += 1;
+                continue;
+            }
+            match example(root, &docket, language, name) {
+                Ok((passed, failed)) => {
+                    tally.passed += passed;
+                    tally.failed += failed;
+                }
+                Err(error) => {
+                    eprintln!("{name}: {error:#}");
+                    tally.failed += 1;
+                }
             }
         }
     }
@@ -89,13 +95,25 @@ fn runs(program: &str) -> bool {
         .is_ok_and(|answer| answer.status.success())
 }
 
-/// Builds, checks and tests one example, and says how many cases passed and failed.
-fn example(root: &Path, docket: &Path, name: &str) -> Result<(u64, u64)> {
-    let folder = root.join("target/examples").join(name);
+/// Builds, checks and tests one example or new project, and says how many cases passed and failed.
+fn example(root: &Path, docket: &Path, language: &str, name: &str) -> Result<(u64, u64)> {
+    let place = root.join("target/examples");
+    let folder = place.join(name);
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
-    copy(&root.join("plugins/examples").join(name), &folder)?;
+    if name == language {
+        copy(&root.join("plugins/examples").join(name), &folder)?;
+    } else {
+        fs::create_dir_all(&place)?;
+        let status = Command::new(docket)
+            .args(["plugins", "new", name, "--lang", language, "--in"])
+            .arg(&place)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
+        ensure!(status.success(), "`docket plugins new` ended with {status}");
+    }
     let manifest = folder.join("Cargo.toml");
     if manifest.exists() {
         // The SDK stays where it is.
@@ -128,12 +146,19 @@ fn example(root: &Path, docket: &Path, name: &str) -> Result<(u64, u64)> {
     }
 }
 
+/// Where the examples are.
+fn examples_folder(folder: &Path) -> &Path {
+    folder.parent().unwrap_or(folder)
+}
+
 fn plugins(docket: &Path, step: &str, folder: &Path) -> Command {
     eprintln!("docket plugins {step} {}", folder.display());
     let mut command = Command::new(docket);
     command
         .args(["plugins", step])
         .arg(folder)
+        // One for both packages in Rust, so that what they share is built once.
+        .env("CARGO_TARGET_DIR", examples_folder(folder).join("cargo"))
         .stdin(Stdio::null());
     command
 }

@@ -98,6 +98,7 @@ fn main() -> Result<ExitCode> {
         }
         Task::Test { arguments } => {
             components()?;
+            have_registry();
             test(&root, arguments)
         }
         Task::Bench { json, filter } => {
@@ -189,6 +190,22 @@ fn since_clone(root: &Path) -> String {
             format!("; clone to first mail: {}", minutes(age))
         }
         _ => String::new(),
+    }
+}
+
+/// Installs the registry that tests publish to, where this is a machine for such things: as root, as CI
+/// is. Elsewhere the tests that need it say that they are skipped.
+fn have_registry() {
+    let runs = |program: &str, argument: &str| {
+        let asked = Command::new(program).arg(argument).output();
+        asked.ok().filter(|answer| answer.status.success())
+    };
+    let is_root = runs("id", "-u").is_some_and(|answer| answer.stdout.trim_ascii() == b"0");
+    if runs("docker-registry", "--version").is_none()
+        && is_root
+        && let Err(error) = guests::install(&["docker-registry"])
+    {
+        eprintln!("there is no docker-registry, and its tests are skipped: {error:#}");
     }
 }
 

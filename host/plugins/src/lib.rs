@@ -7,7 +7,7 @@
 //! [`template`] writes new projects.
 //!
 //! This room runs no workflow, decides nothing about a run, and knows neither wasmtime nor an HTTP
-//! client: components run in the sandbox.
+//! client: components run in the sandbox, and are fetched by connections.
 
 pub mod pin;
 pub mod template;

@@ -12,6 +12,7 @@ use crate::manifest::Schemas;
 /// A component, checked, compiled and linked, with its manifest.
 pub struct Plugin {
     pub(crate) digest: Digest,
+    pub(crate) size: u64,
     pub(crate) outline: Outline,
     pub(crate) manifest: Manifest,
     pub(crate) schemas: HashMap<String, Schemas>,
@@ -23,6 +24,12 @@ impl Plugin {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The component's bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// The version of the plugin interface that it was built against.

@@ -90,6 +90,7 @@ impl Sandbox {
     /// [`LoadError`].
     pub async fn load(&self, bytes: Vec<u8>) -> Result<Arc<Plugin>, LoadError> {
         let digest = Digest::of(&bytes);
+        let size = bytes.len() as u64;
         if let Some(plugin) = self.loaded(digest) {
             return Ok(plugin);
         }
@@ -102,6 +103,7 @@ impl Sandbox {
         let (manifest, schemas) = manifest::read(described)?;
         let plugin = Arc::new(Plugin {
             digest,
+            size,
             outline,
             manifest,
             schemas,

@@ -150,9 +150,14 @@ pub const fn last_arguments(way: Way) -> &'static [&'static str] {
 /// cargo's, in its own words, which it has shown already.
 pub fn module(folder: &Path, way: Way) -> Result<PathBuf, BuildError> {
     let library = library(&folder.join("Cargo.toml"))?;
+    // Where a user keeps what cargo makes, if they said so.
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
     let status = cargo(folder, way)?
         .args(["rustc", "--quiet", "--release", "--target", TARGET])
-        .args(["--target-dir", "target", "--lib", "--crate-type", "cdylib"])
+        .arg("--target-dir")
+        .arg(&target)
+        .args(["--lib", "--crate-type", "cdylib"])
         .args(last_arguments(way))
         .status()
         .map_err(|error| {
@@ -167,7 +172,7 @@ pub fn module(folder: &Path, way: Way) -> Result<PathBuf, BuildError> {
             "mend what it says above, and build again",
         ));
     }
-    let module = folder.join("target").join(TARGET).join("release");
+    let module = folder.join(target).join(TARGET).join("release");
     Ok(module.join(library).with_extension("wasm"))
 }
 

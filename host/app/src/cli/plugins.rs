@@ -15,6 +15,17 @@ pub(crate) enum PluginsCommand {
     },
     /// Shows what a plugin asks for, asks you, and adds it to docket.yaml and docket.lock.
     Add(AddArgs),
+    /// Fetches the components that docket.lock pins and this machine does not have.
+    Fetch,
+    /// Publishes a component in an OCI registry, in the layout that `wkg` uses.
+    Push {
+        /// A component's file, or a plugin's folder that was built.
+        #[arg(value_name = "PLUGIN")]
+        plugin: PathBuf,
+        /// Where to: `oci://registry.example/team/plugin:1.0.0`.
+        #[arg(value_name = "REFERENCE")]
+        reference: String,
+    },
     /// Starts a new plugin: a folder that builds and passes its test at once.
     New(NewArgs),
     /// Builds a plugin's component from its source.
@@ -36,7 +47,7 @@ pub(crate) enum PluginsCommand {
 /// What to add.
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
-    /// A component's file.
+    /// A component's file, `https://…` with --digest, or `oci://registry.example/team/plugin:1.0.0`.
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
     /// The name that workflows use [default: the plugin's own].

@@ -2,6 +2,9 @@
 
 mod connection;
 mod grant;
+mod signatures;
+
+pub use self::signatures::{SignaturePolicy, Signatures};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,6 +24,8 @@ pub struct Project {
     pub connections: BTreeMap<String, ConnectionSpec>,
     /// The plugins, by the names that workflows use.
     pub plugins: BTreeMap<String, PluginSpec>,
+    /// Whose signatures components must have.
+    pub signatures: Signatures,
 }
 
 /// A plugin of a project.
@@ -128,7 +133,12 @@ pub fn parse_project(source: &SourceFile) -> (Option<Project>, Diagnostics) {
 }
 
 fn read(reader: &mut Reader<'_>, root: &Node) -> Project {
-    let fields = reader.fields(root, "docket.yaml", &["connections", "plugins"], &[]);
+    let fields = reader.fields(
+        root,
+        "docket.yaml",
+        &["connections", "plugins", "signatures"],
+        &[],
+    );
     let mut project = Project::default();
     if let Some(node) = fields.get("connections") {
         let entries = reader.entries(node, "`connections`");
@@ -147,6 +157,9 @@ fn read(reader: &mut Reader<'_>, root: &Node) -> Project {
                 project.plugins.insert(key.text.clone(), spec);
             }
         }
+    }
+    if let Some(node) = fields.get("signatures") {
+        project.signatures = signatures::read(reader, node);
     }
     project
 }

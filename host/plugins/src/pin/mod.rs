@@ -7,9 +7,13 @@
 mod asks;
 mod edit;
 mod lock;
+mod registry;
+mod signature;
 mod source;
 
 pub use asks::Asks;
 pub use edit::{EditError, set_source};
 pub use lock::{Lock, LockError, Pin, Refusal};
+pub use registry::{Pulled, Registry, RegistryError};
+pub use signature::{InvalidKey, PublicKey, is_signed};
 pub use source::{InvalidSource, Reference, Source};

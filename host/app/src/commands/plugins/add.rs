@@ -10,7 +10,7 @@ use docket_plugins::pin::{Asks, Lock, Pin, Source, set_source};
 use docket_sandbox::Plugin;
 use serde_json::json;
 
-use super::{quiet_sandbox, read};
+use super::{fetch, quiet_sandbox};
 use crate::cli::{AddArgs, Global};
 use crate::exit::{Exit, Failed};
 use crate::host;
@@ -28,28 +28,12 @@ pub(super) async fn run(global: &Global, arguments: &AddArgs) -> Result<Exit> {
             .map_err(|error: docket_plugins::pin::InvalidSource| {
                 Failed::new(Exit::Usage, error.to_string())
             })?;
-    let (bytes, written) = match &source {
-        Source::File(path) => (read(path)?, from_root(&project, path)?),
-        remote => {
-            return Err(Failed::new(
-                Exit::Invalid,
-                format!("this version of Docket does not fetch plugins: {remote}"),
-            )
-            .with_help("download the component, and add its file")
-            .into());
-        }
+    let written = match &source {
+        Source::File(path) => from_root(&project, path)?,
+        remote => remote.to_string(),
     };
+    let bytes = fetch::component(&project, &source, arguments.digest).await?;
     let digest = Digest::of(&bytes);
-    if let Some(wanted) = arguments.digest
-        && wanted != digest
-    {
-        return Err(Failed::new(
-            Exit::Invalid,
-            format!("{source} has {digest}, and not {wanted}"),
-        )
-        .with_help("get the component again; if its digest was announced, somebody changed it")
-        .into());
-    }
     host::make_private(&project.data)?;
     let sandbox = quiet_sandbox(&project.data)?;
     let size = bytes.len() as u64;

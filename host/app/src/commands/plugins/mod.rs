@@ -1,6 +1,7 @@
 //! `docket plugins`: makes, tests and adds plugins, and shows what they ask for.
 
 mod add;
+mod fetch;
 mod look;
 mod make;
 mod test;
@@ -20,6 +21,10 @@ pub(crate) async fn run(global: &Global, command: PluginsCommand) -> Result<Exit
         PluginsCommand::List => look::list(global).await,
         PluginsCommand::Inspect { plugin } => look::inspect(global, &plugin).await,
         PluginsCommand::Add(arguments) => add::run(global, &arguments).await,
+        PluginsCommand::Fetch => fetch::run(global).await,
+        PluginsCommand::Push { plugin, reference } => {
+            fetch::push(global, &plugin, &reference).await
+        }
         PluginsCommand::New(arguments) => make::new(global, &arguments),
         PluginsCommand::Build { folder } => make::build(global, &folder),
         PluginsCommand::Check { plugin } => test::check(global, &plugin).await,

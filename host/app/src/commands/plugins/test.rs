@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use docket_plugins::test::{Bench, CaseError, Conformance, read_cases};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{component_file, look, read};
 use crate::cli::{Global, TestArgs};
@@ -12,10 +13,14 @@ use crate::exit::{Exit, Failed};
 use crate::host;
 use crate::render::{self, note};
 
+/// What is larger compiles for longer than people like to wait without a word.
+const LARGE: u64 = 4 << 20;
+
 pub(super) async fn check(global: &Global, plugin: &Path) -> Result<Exit> {
     let file = component_file(plugin)?;
-    let (bench, size) = bench(&file).await?;
-    look::show_file(global, &file.display().to_string(), bench.plugin(), size);
+    let mounted = mount(plugin, &file).await?;
+    let name = file.display().to_string();
+    look::show_file(global, &name, mounted.bench.plugin(), mounted.size);
     note!("It fits the plugin interface, and imports nothing that plugins may not use.");
     Ok(Exit::Success)
 }
@@ -38,7 +43,8 @@ pub(super) async fn run(global: &Global, arguments: &TestArgs) -> Result<Exit> {
         )
         .into());
     }
-    let (bench, _) = bench(&file).await?;
+    let mounted = mount(&arguments.plugin, &file).await?;
+    let bench = &mounted.bench;
     let mut tally = Tally::new(global.json);
     for case in &cases {
         let first = bench
@@ -82,21 +88,38 @@ fn cases_folder(arguments: &TestArgs, file: &Path) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).join("cases")
 }
 
-/// Puts a component on the bench. Its compiled code is kept in `build/bench` beside it, so that only a
-/// component that changed is compiled.
-async fn bench(file: &Path) -> Result<(Bench, u64)> {
+/// A component on the bench, and the folder of its compiled code.
+struct Mounted {
+    bench: Bench,
+    size: u64,
+    _folder: Option<TempDir>,
+}
+
+/// Puts a component on the bench. Of a plugin's folder the compiled code is kept in `build/bench`, so
+/// that only a component that changed is compiled; beside a lone file nothing is left.
+async fn mount(plugin: &Path, file: &Path) -> Result<Mounted> {
     let bytes = read(file)?;
     let size = bytes.len() as u64;
-    let place = file.parent().unwrap_or(Path::new("")).join("bench");
-    if size > 4 << 20 && !place.exists() {
-        note!("compiling {} …", render::bytes(size));
+    let (place, folder) = match file.parent() {
+        Some(build) if plugin.is_dir() => (build.join("bench"), None),
+        _ => {
+            let folder = tempfile::tempdir()?;
+            (folder.path().to_owned(), Some(folder))
+        }
+    };
+    if size > LARGE {
+        note!(
+            "a component of {} takes a while to compile, once …",
+            render::bytes(size)
+        );
     }
     let name = file.display().to_string();
     let bench = Bench::open(bytes, &place).await;
-    Ok((
-        bench.map_err(|error| host::load_failed(&name, &error))?,
+    Ok(Mounted {
+        bench: bench.map_err(|error| host::load_failed(&name, &error))?,
         size,
-    ))
+        _folder: folder,
+    })
 }
 
 fn unreadable(error: &CaseError) -> Failed {
