@@ -1,4 +1,5 @@
-// Makes the component: the source, one file, and the interface that it is for.
+// Makes the component: the source, one file, and the interface that it is for. package.json holds the
+// tool's own tool, jco, at a version that needs no bundler and none of its binaries.
 import { readFile, writeFile } from "node:fs/promises";
 import { componentize } from "@bytecodealliance/componentize-js";
 

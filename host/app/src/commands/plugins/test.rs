@@ -107,7 +107,9 @@ async fn mount(plugin: &Path, file: &Path) -> Result<Mounted> {
             (folder.path().to_owned(), Some(folder))
         }
     };
-    if size > LARGE {
+    let is_compiled =
+        std::fs::read_dir(place.join("compiled")).is_ok_and(|mut it| it.next().is_some());
+    if size > LARGE && !is_compiled {
         note!(
             "a component of {} takes a while to compile, once …",
             render::bytes(size)
