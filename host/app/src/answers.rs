@@ -34,12 +34,18 @@ pub(crate) async fn runs(store: &dyn EventStore, filter: RunFilter) -> Result<Va
     Ok(json!({"runs": list}))
 }
 
-/// One run with its events; `None` where there is none.
-pub(crate) async fn run(store: &dyn EventStore, run: &RunId) -> Result<Option<Value>, StoreError> {
+/// One run with its events, without the first `after` of them; `None` where there is none.
+pub(crate) async fn run(
+    store: &dyn EventStore,
+    run: &RunId,
+    after: u64,
+) -> Result<Option<Value>, StoreError> {
     let Some(about) = store.run(run).await? else {
         return Ok(None);
     };
-    let events: Vec<Event> = store.events(run).await?;
+    let mut events: Vec<Event> = store.events(run).await?;
+    let after = usize::try_from(after).unwrap_or(usize::MAX);
+    events.drain(..after.min(events.len()));
     let mut found = summary(store, &about).await?;
     if let Some(fields) = found.as_object_mut() {
         fields.insert("result".to_owned(), json!(about.result));

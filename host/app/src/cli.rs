@@ -9,9 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::plugins::{AddArgs, Language, NewArgs, PluginsCommand, TestArgs};
-pub(crate) use self::runs::{
-    DecisionArgs, EndState, LookCommand, OrderCommand, ReplayArgs, RunsCommand,
-};
+pub(crate) use self::runs::{DecisionArgs, LookCommand, OrderCommand, ReplayArgs, RunsCommand};
 
 /// Runs document workflows written in YAML, with plugins that can use an account and never read
 /// its token.
@@ -213,6 +211,13 @@ pub(crate) enum ConnectionsCommand {
         /// Prints the script; the default.
         #[arg(long)]
         script: bool,
+    },
+    /// Makes a secret that the webhook of `sign-in-hook` is signed with, and prints it for its
+    /// receiver. The one before is used beside it until the next one is made.
+    WebhookSecret {
+        /// The file that holds a secret that was made elsewhere, `whsec_…`; `-` is standard input.
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
     },
 }
 

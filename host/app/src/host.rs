@@ -32,6 +32,8 @@ pub(crate) struct Host {
     pub(crate) engine: Arc<Engine>,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) plugins: BTreeMap<String, Installed>,
+    /// Where the vault's key is kept.
+    pub(crate) key: KeySource,
     clock: Arc<dyn Clock>,
 }
 
@@ -51,7 +53,8 @@ impl Host {
         let files = Arc::new(FileDocuments::open(&data.join("documents"))?);
         let documents: Arc<dyn Documents> = Arc::clone(&files) as _;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let vault = vault(&data, &project.key_source(global)?)?;
+        let key = project.key_source(global)?;
+        let vault = vault(&data, &key)?;
         let connections = Connections::open(&project.spec.connections, vault, Arc::clone(&clock))
             .map_err(|error| Failed::new(Exit::Invalid, error.to_string()))?;
         let connections = Arc::new(connections);
@@ -75,6 +78,7 @@ impl Host {
             engine,
             sandbox,
             plugins,
+            key,
             clock,
         })
     }
@@ -168,6 +172,11 @@ impl Host {
         self.connections
             .scopes(connection, needs)
             .unwrap_or_default()
+    }
+
+    /// What waits for moments, by the host's clock.
+    pub(crate) fn timer(&self) -> TokioTimer {
+        TokioTimer::new(Arc::clone(&self.clock))
     }
 
     /// The present moment.

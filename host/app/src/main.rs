@@ -1,6 +1,7 @@
 //! The `docket` binary: command line, views and wiring. It has no rules of its own; what it does is
 //! to hand the rooms to one another.
 
+mod administration;
 mod answers;
 mod cli;
 mod clock;
@@ -11,8 +12,10 @@ mod host;
 mod inputs;
 mod pins;
 mod project;
+mod records;
 mod render;
 mod server;
+mod sign_ins;
 mod view;
 mod waking;
 

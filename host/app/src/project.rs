@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 use docket_connections::{KeySource, Keyring};
-use docket_model::{MAX_SOURCE_BYTES, Project as Spec, SourceFile};
+use docket_model::{ConnectionKind, MAX_SOURCE_BYTES, Project as Spec, SignInHookKind, SourceFile};
 use secrecy::SecretString;
 
 use crate::cli::Global;
@@ -45,6 +45,13 @@ impl Project {
                 *ca = std::path::absolute(root.join(&*ca))?;
             }
         }
+        if let Some(hook) = &mut spec.sign_in_hook
+            && let SignInHookKind::Webhook(webhook) = &mut hook.by
+            && let Some(ca) = &mut webhook.ca_file
+        {
+            *ca = std::path::absolute(root.join(&*ca))?;
+        }
+        come_back_to_public(&mut spec);
         let data = global.data.clone().unwrap_or_else(|| root.join(".docket"));
         Ok(Self { root, data, spec })
     }
@@ -102,6 +109,23 @@ impl Project {
                 .with_help("name a file with --key-file, or set DOCKET_VAULT_KEY")
         })?;
         Ok(KeySource::File(folder.join("docket").join("vault.key")))
+    }
+}
+
+/// Where people reach the server by a name of its own, their sign-ins come back there. On this machine
+/// they come back to any port of it.
+fn come_back_to_public(spec: &mut Spec) {
+    let Some(public) = spec
+        .public_url
+        .as_ref()
+        .filter(|url| url.starts_with("https:"))
+    else {
+        return;
+    };
+    for connection in spec.connections.values_mut() {
+        if connection.redirect_uri.is_none() && connection.kind != ConnectionKind::AppOnly {
+            connection.redirect_uri = Some(format!("{public}/oauth/callback"));
+        }
     }
 }
 

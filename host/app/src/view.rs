@@ -32,14 +32,17 @@ struct Running {
 impl RunView {
     /// A view of a run of `plan`.
     pub(crate) fn new(plan: &Plan) -> Self {
+        let steps = plan.all_steps();
+        Self::of(steps.map(|step| (step.id.clone(), format!("{}/{}", step.plugin, step.action))))
+    }
+
+    /// A view of a run of these steps: their ids, and what each uses.
+    pub(crate) fn of(steps: impl Iterator<Item = (String, String)>) -> Self {
+        let actions: HashMap<String, String> = steps.collect();
         let target = ProgressDrawTarget::stderr();
         let is_terminal = !target.is_hidden();
         // With room for an item's index.
-        let longest = plan.all_steps().map(|step| step.id.len() + 4).max();
-        let actions: HashMap<String, String> = plan
-            .all_steps()
-            .map(|step| (step.id.clone(), format!("{}/{}", step.plugin, step.action)))
-            .collect();
+        let longest = actions.keys().map(|id| id.len() + 4).max();
         let action_width = actions.values().map(String::len).max().unwrap_or(0);
         Self {
             action_width,

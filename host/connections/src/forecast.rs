@@ -1,19 +1,19 @@
 //! What is going to end, and when: client secrets, certificates, sign-ins.
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
 use crate::oauth::CredentialKind;
 use crate::registry::Connections;
-use crate::status::Users;
+use crate::status::Records;
 use crate::vault::VaultError;
 
 /// How long a sign-in lasts without use (Entra: refresh-tokens.md).
 const SIGN_IN: SignedDuration = SignedDuration::from_hours(24 * 90);
 
 /// Something that is going to end, or has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Lapse {
     /// How soon.
@@ -33,7 +33,7 @@ pub struct Lapse {
 }
 
 /// How soon something ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// Within 30 days.
@@ -49,7 +49,7 @@ pub enum Severity {
 }
 
 /// What ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LapseKind {
     /// A client secret.
@@ -88,11 +88,11 @@ impl Connections {
     /// # Errors
     /// The vault's, where its folder cannot be read at all; a record that cannot be read is a lapse.
     pub fn forecast(&self, now: Timestamp) -> Result<Vec<Lapse>, VaultError> {
-        let users = Users::read(&self.vault)?;
+        let mut records = Records::read(&self.vault)?;
         let mut lapses = Vec::new();
         for held in self.by_name.values() {
-            credential(held, now, &mut lapses);
-            sign_ins(held, &users, now, &mut lapses);
+            credential(held, &mut records, now, &mut lapses);
+            sign_ins(held, &mut records, now, &mut lapses);
         }
         lapses.sort_by(|a, b| {
             let key = |lapse: &Lapse| (std::cmp::Reverse(lapse.severity), lapse.at);
@@ -105,8 +105,8 @@ impl Connections {
 }
 
 /// The credential that lasts longest counts: the others stand in for it or it for them.
-fn credential(held: &Connection, now: Timestamp, lapses: &mut Vec<Lapse>) {
-    let all = match held.application.credentials() {
+fn credential(held: &Connection, records: &mut Records, now: Timestamp, lapses: &mut Vec<Lapse>) {
+    let all = match records.credentials(held) {
         Ok(all) => all,
         Err(error) => {
             lapses.push(damaged(held, None, &error));
@@ -156,14 +156,12 @@ fn credential(held: &Connection, now: Timestamp, lapses: &mut Vec<Lapse>) {
     });
 }
 
-fn sign_ins(held: &Connection, users: &Users, now: Timestamp, lapses: &mut Vec<Lapse>) {
-    for account in users.accounts(held) {
-        let subject = &account.subject;
-        let record = match account.sign_in() {
-            Ok(Some(record)) => record,
-            Ok(None) => continue,
+fn sign_ins(held: &Connection, records: &mut Records, now: Timestamp, lapses: &mut Vec<Lapse>) {
+    for (account, sign_in) in records.sign_ins(held) {
+        let record = match sign_in {
+            Ok(record) => record,
             Err(error) => {
-                lapses.push(damaged(held, Some(&subject.account), &error));
+                lapses.push(damaged(held, Some(&account), &error));
                 continue;
             }
         };
@@ -178,18 +176,17 @@ fn sign_ins(held: &Connection, users: &Users, now: Timestamp, lapses: &mut Vec<L
         lapses.push(Lapse {
             severity,
             connection: held.name.clone(),
-            account: Some(subject.account.clone()),
+            account: Some(account.clone()),
             kind: LapseKind::SignIn,
             at: Some(at),
             message: format!(
-                "the sign-in of {} to {} {} unless it is used",
-                subject.account,
+                "the sign-in of {account} to {} {} unless it is used",
                 held.name,
                 ends_at(at, now)
             ),
             remedy: format!(
-                "keep the host running, which uses it once a day; if it has ended, run `docket connections authorize {}` and sign in as {}",
-                held.name, subject.account
+                "keep the host running, which uses it once a day; if it has ended, run `docket connections authorize {}` and sign in as {account}",
+                held.name
             ),
         });
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::oauth::AuthError;
 use crate::registry::Connections;
-use crate::status::Users;
+use crate::status::Records;
 use crate::vault::VaultError;
 
 /// How long a sign-in may go unused before it is refreshed.
@@ -58,16 +58,15 @@ impl Connections {
         let vault = self.vault.clone();
         let connections: Vec<_> = self.by_name.values().cloned().collect();
         let looked = tokio::task::spawn_blocking(move || {
-            let users = Users::read(&vault)?;
+            let mut records = Records::read(&vault)?;
             let mut idle = Vec::new();
             for held in connections {
-                for account in users.accounts(&held) {
+                for (account, sign_in) in records.sign_ins(&held) {
                     // What cannot be read is told by the status and the forecast.
-                    let Ok(Some(record)) = account.sign_in() else {
-                        continue;
-                    };
-                    if now.duration_since(record.refreshed_at) >= IDLE {
-                        idle.push((held.name.clone(), account.subject.account.clone()));
+                    let is_idle =
+                        sign_in.is_ok_and(|one| now.duration_since(one.refreshed_at) >= IDLE);
+                    if is_idle {
+                        idle.push((held.name.clone(), account));
                     }
                 }
             }

@@ -31,6 +31,7 @@ mod scopes;
 mod send;
 mod status;
 mod vault;
+mod webhook;
 
 pub use binding::{AccountInfo, Binding};
 pub use check::{OpenError, SpecProblem};
@@ -51,3 +52,4 @@ pub use rights::{Acting, rights_script};
 pub use scopes::scopes;
 pub use status::{ConnectionStatus, SignInStatus};
 pub use vault::{BackupError, Imported, KeySource, Keyring, Vault, VaultError};
+pub use webhook::{Webhook, WebhookError};

@@ -195,8 +195,19 @@ enum Place {
 impl Links {
     fn feed(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut found = Vec::new();
-        for &byte in bytes {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            at += 1;
             match self.place {
+                // Of what is deeper only the end of the text matters, and texts are most of an answer.
+                Place::Key | Place::Text if self.depth > 1 && !self.is_escaped => {
+                    let rest = &bytes[at - 1..];
+                    let Some(skipped) = memchr::memchr2(b'"', b'\\', rest) else {
+                        break;
+                    };
+                    self.in_string(rest[skipped], &mut found);
+                    at += skipped;
+                }
                 Place::Key | Place::Text => self.in_string(byte, &mut found),
                 Place::Outside | Place::Value => match byte {
                     b'"' => {

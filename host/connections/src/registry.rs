@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use docket_model::{Clock, ConnectionSpec, RequestRule};
+use secrecy::SecretString;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
@@ -17,7 +18,7 @@ use crate::oauth::{
 };
 use crate::pace::Pacer;
 use crate::policy::{InvalidGrant, Policy};
-use crate::vault::{Vault, VaultError};
+use crate::vault::{BackupError, Imported, Vault, VaultError};
 
 /// The connections of a project.
 pub struct Connections {
@@ -29,6 +30,7 @@ pub struct Connections {
     pub(crate) vault: Vault,
     pacer: Arc<Pacer>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) resolver: Arc<dyn Resolve>,
 }
 
 /// How many announcements a slow listener may be behind; after that it must ask for itself.
@@ -153,7 +155,7 @@ impl Connections {
         let mut parts = Parts {
             vault: vault.clone(),
             clock: Arc::clone(&clock),
-            resolver,
+            resolver: Arc::clone(&resolver),
             transports: HashMap::new(),
         };
         let by_name = check::check(specs, &mut parts)?;
@@ -170,6 +172,7 @@ impl Connections {
             vault,
             pacer: Arc::new(pacer),
             clock,
+            resolver,
         })
     }
 
@@ -216,7 +219,7 @@ impl Connections {
 
     /// Begins the sign-in of a connection's account, or of one of its users. `redirect_uri` is
     /// registered with the application; `None` is the connection's own `redirect-uri`, of a server.
-    /// `scopes` are what the workflows need. The link is good for 10 minutes.
+    /// `scopes` are what the workflows need. The link is good for 10 minutes. Blocks on the disk.
     ///
     /// # Errors
     /// [`ConnectionError`].
@@ -284,6 +287,33 @@ impl Connections {
     #[must_use]
     pub fn authorized(&self) -> broadcast::Receiver<Authorized> {
         self.authorized.subscribe()
+    }
+
+    /// The vault that keeps their secrets.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Stores what a backup of the vault holds, and lets all go on that wait for an account or a
+    /// credential. Takes about a second, and blocks.
+    ///
+    /// # Errors
+    /// [`BackupError`].
+    pub fn import(
+        &self,
+        backup: &str,
+        passphrase: &SecretString,
+        replace: bool,
+    ) -> Result<Imported, BackupError> {
+        let imported = self.vault.import(backup, passphrase, replace)?;
+        for (name, held) in &self.by_name {
+            for account in held.accounts() {
+                account.forget_refusal();
+            }
+            self.tell(name, None);
+        }
+        Ok(imported)
     }
 
     fn announce(&self, signed_in: &SignedIn) {

@@ -27,7 +27,7 @@ use crate::dial;
 use crate::echo::{Echo, Guarded, Repeated};
 use crate::gate::{Body, GateError, Request, Response};
 use crate::mailboxes::LinkWatch;
-use crate::oauth::{AccessToken, AuthError, AuthErrorClass};
+use crate::oauth::{AccessToken, AuthError, AuthErrorClass, Claims};
 use crate::pace::Turn;
 use crate::policy::url::{origin, same_origin};
 use crate::policy::{Allowed, headers};
@@ -157,6 +157,9 @@ impl<'b> Exchange<'b> {
             if status == StatusCode::UNAUTHORIZED
                 && let (Some(stale), Some(account)) = (&token, account)
             {
+                if let Some(claims) = Claims::of_challenge(response.headers()) {
+                    account.challenged(stale, claims);
+                }
                 account.drop_token(stale);
                 if is_read(&self.method) && !renewed {
                     renewed = true;
@@ -267,8 +270,12 @@ impl<'b> Exchange<'b> {
         }
     }
 
-    /// Learns the mailbox's id from an answer that may carry it.
+    /// Learns the mailbox's id from an answer that may carry it: to what was written there are no
+    /// further pages.
     fn watch(&self, response: &reqwest::Response) -> Option<LinkWatch> {
+        if !is_read(&self.method) {
+            return None;
+        }
         let bound = self.signer?;
         let mailbox = self.allowed.mailbox.as_deref()?;
         let is_json = response

@@ -1,16 +1,18 @@
 //! How connections are: who has signed in, and which credentials they have.
 
+use std::collections::HashMap;
+
 use docket_model::ConnectionKind;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
-use crate::oauth::{Account, CredentialStatus, SignInRecord};
-use crate::registry::Connections;
+use crate::oauth::{Account, Credential, CredentialStatus, SignInRecord};
+use crate::registry::{ConnectionError, Connections};
 use crate::vault::{RecordKind, Vault, VaultError};
 
 /// A connection as `docket connections list` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ConnectionStatus {
     /// Its name.
@@ -28,7 +30,7 @@ pub struct ConnectionStatus {
 }
 
 /// A sign-in as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SignInStatus {
     /// Who signed in.
@@ -65,22 +67,49 @@ impl Connections {
     /// # Errors
     /// The vault's, where its folder cannot be read at all.
     pub fn status(&self) -> Result<Vec<ConnectionStatus>, VaultError> {
-        let users = Users::read(&self.vault)?;
+        let mut records = Records::read(&self.vault)?;
         let all = self.by_name.values();
-        Ok(all.map(|held| status(held, &users)).collect())
+        Ok(all.map(|held| status(held, &mut records)).collect())
+    }
+
+    /// When an account signed in last; `None` where it did not. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`ConnectionError`]: there is no such connection or user, or the vault's.
+    pub fn signed_in_at(
+        &self,
+        connection: &str,
+        user: Option<&str>,
+    ) -> Result<Option<Timestamp>, ConnectionError> {
+        let record = self.get(connection)?.account(user)?.sign_in()?;
+        Ok(record.map(|record| record.signed_in_at))
+    }
+
+    /// Whether an account gets a token as things are. Asks the sign-in service where there is none
+    /// that is good for the next minutes.
+    ///
+    /// # Errors
+    /// [`ConnectionError`]; of an [`AuthError`](crate::AuthError) the class says who must act.
+    pub async fn sign_in_state(
+        &self,
+        connection: &str,
+        user: Option<&str>,
+    ) -> Result<(), ConnectionError> {
+        let account = self.get(connection)?.account(user)?;
+        Ok(account.token().await.map(drop)?)
     }
 }
 
-fn status(held: &Connection, users: &Users) -> ConnectionStatus {
+fn status(held: &Connection, records: &mut Records) -> ConnectionStatus {
     let mut problems = Vec::new();
-    let credentials = held.application.credentials().unwrap_or_else(|error| {
+    let credentials = records.credentials(held).unwrap_or_else(|error| {
         problems.push(error.to_string());
         Vec::new()
     });
     let mut signed_in = Vec::new();
-    for account in users.accounts(held) {
-        match account.sign_in() {
-            Ok(record) => signed_in.extend(record.as_ref().map(SignInStatus::from)),
+    for (_, sign_in) in records.sign_ins(held) {
+        match sign_in {
+            Ok(status) => signed_in.push(status),
             Err(error) => problems.push(error.to_string()),
         }
     }
@@ -88,54 +117,87 @@ fn status(held: &Connection, users: &Users) -> ConnectionStatus {
         name: held.name.clone(),
         kind: held.spec.kind,
         account: held.spec.account.clone(),
-        credentials: credentials.iter().map(|one| one.status()).collect(),
+        credentials: credentials.iter().map(Credential::status).collect(),
         signed_in,
         problems,
     }
 }
 
-/// The users whose sign-ins the vault has, by connection and name.
-pub(crate) struct Users(Vec<(String, String)>);
+/// A sign-in by its account's name.
+type SignIn = (String, Result<SignInStatus, VaultError>);
 
-impl Users {
-    /// Reads the vault's names.
+/// The vault's credentials and sign-ins by connection, each file read once.
+pub(crate) struct Records {
+    credentials: HashMap<String, Result<Vec<Credential>, VaultError>>,
+    sign_ins: HashMap<String, Vec<SignIn>>,
+}
+
+impl Records {
+    /// Reads the vault.
     ///
     /// # Errors
     /// The vault's, where its folder cannot be read at all.
     pub(crate) fn read(vault: &Vault) -> Result<Self, VaultError> {
-        let all = vault.list()?.into_iter();
-        let mut users: Vec<_> = all
-            .filter(|name| name.kind == RecordKind::SignIn)
-            .map(|name| (name.connection, name.account))
-            .collect();
-        users.sort();
-        Ok(Self(users))
+        let mut found = Self {
+            credentials: HashMap::new(),
+            sign_ins: HashMap::new(),
+        };
+        vault.each(
+            &[RecordKind::Credentials, RecordKind::SignIn],
+            |name, text| match name.kind {
+                RecordKind::Credentials => {
+                    let all = text.and_then(|text| Credential::read_all(&text, &name.connection));
+                    found.credentials.insert(name.connection, all);
+                }
+                _ => {
+                    let (connection, account) = (&name.connection, &name.account);
+                    let record =
+                        text.and_then(|text| SignInRecord::read(&text, connection, account));
+                    let status = record.as_ref().map(SignInStatus::from);
+                    let one = (name.account, status.map_err(Clone::clone));
+                    found.sign_ins.entry(name.connection).or_default().push(one);
+                }
+            },
+        )?;
+        Ok(found)
     }
 
-    /// The accounts of a connection that may have signed in. They are the connection's own only where
-    /// those are in memory anyway: ten thousand users are looked at, not kept.
-    pub(crate) fn accounts(&self, held: &Connection) -> Vec<Account> {
-        if held.spec.kind == ConnectionKind::AppOnly {
-            return Vec::new();
+    /// A connection's credentials, the current one first.
+    pub(crate) fn credentials(&mut self, held: &Connection) -> Result<Vec<Credential>, VaultError> {
+        match self.credentials.remove(&held.name) {
+            Some(found) => found,
+            // A file whose name could not be read is told of here.
+            None => held.application.credentials(),
         }
-        if let Some(account) = &held.spec.account {
-            return vec![Account::of_user(&held.application, account)];
-        }
-        self.of(&held.name)
-            .map(|user| Account::of_user(&held.application, user))
-            .collect()
     }
 
-    /// The names of a connection's users.
-    pub(crate) fn of<'u>(&'u self, connection: &'u str) -> impl Iterator<Item = &'u str> {
-        let all = self.0.iter();
-        all.filter(move |(name, _)| name == connection)
-            .map(|(_, user)| user.as_str())
+    /// The accounts of a connection that have signed in, by name.
+    pub(crate) fn sign_ins(&mut self, held: &Connection) -> Vec<SignIn> {
+        let mut found = self.sign_ins.remove(&held.name).unwrap_or_default();
+        match (held.spec.kind, &held.spec.account) {
+            (ConnectionKind::AppOnly, _) => return Vec::new(),
+            (_, Some(own)) => {
+                found.retain(|(account, _)| account == own);
+                if found.is_empty() {
+                    let record = Account::of_user(&held.application, own).sign_in();
+                    let status = record.map(|record| record.as_ref().map(SignInStatus::from));
+                    let one = status.transpose().map(|status| (own.clone(), status));
+                    found.extend(one);
+                }
+            }
+            (_, None) => found.sort_by(|(one, _), (other, _)| one.cmp(other)),
+        }
+        found
     }
 }
 
 /// The users of a connection who have signed in.
 pub(crate) fn users(vault: &Vault, connection: &str) -> Result<Vec<String>, VaultError> {
-    let users = Users::read(vault)?;
-    Ok(users.of(connection).map(str::to_owned).collect())
+    let all = vault.list()?.into_iter();
+    let mut users: Vec<_> = all
+        .filter(|name| name.kind == RecordKind::SignIn && name.connection == connection)
+        .map(|name| name.account)
+        .collect();
+    users.sort();
+    Ok(users)
 }

@@ -6,13 +6,13 @@ use docket_model::{
     Digest, DocumentRef, EventKind, Outcome, Principal, RunId, RunResult, StepPath, StepResult,
 };
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{Engine, EngineError, Verdict};
 
 /// What a run did to the world, by whom, and what proves it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Receipt {
     /// The run.
@@ -24,10 +24,10 @@ pub struct Receipt {
     /// When it started.
     pub started_at: Timestamp,
     /// When it ended, and how; without it the run is not over.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
     /// How it ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<RunResult>,
     /// The steps that did something that cannot be repeated, in the order of their ends.
     pub steps: Vec<ReceiptStep>,
@@ -39,7 +39,7 @@ pub struct Receipt {
 }
 
 /// A step that did something.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ReceiptStep {
     /// The step.
@@ -57,12 +57,12 @@ pub struct ReceiptStep {
     /// What it did that cannot be repeated, in order.
     pub effects: Vec<ReceiptEffect>,
     /// What it returned: with mail, the message's ids.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
 }
 
 /// A request that cannot be repeated.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ReceiptEffect {
     /// When it was about to be sent.
@@ -72,13 +72,13 @@ pub struct ReceiptEffect {
     /// The URL.
     pub url: String,
     /// Whom it was sent as.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_as: Option<Principal>,
     /// The HTTP status of the answer; without it there was none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// The provider's id of the request, where it gave one (`request-id`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
 

@@ -52,7 +52,10 @@ pub use plan::{
     PlannedStep, Retry, Template,
 };
 pub use plugin::{ActionKind, ActionSpec, Example, HttpNeed, Manifest, RequestRule, ScopeNeed};
-pub use project::{Grants, PluginSpec, Project, SignaturePolicy, Signatures, parse_project};
+pub use project::{
+    Grants, PluginSpec, Project, SignInHook, SignInHookKind, SignInMail, SignInWebhook,
+    SignaturePolicy, Signatures, parse_project,
+};
 pub use reader::parse_duration;
 pub use source::{MAX_SOURCE_BYTES, Position, SourceFile, Span};
 pub use yaml::{MAX_YAML_DEPTH, MAX_YAML_VALUES};

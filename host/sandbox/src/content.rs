@@ -16,8 +16,9 @@ use crate::attempt::off_thread;
 use crate::documents::{missing, read_piece};
 
 /// How much of a document is in memory at once. A multiple of 3, so that pieces of base64 join
-/// without padding between them.
-const PIECE: u64 = 192 << 10;
+/// without padding between them; and so little that the allocator keeps its room for the next one,
+/// where it would give larger ones back to the system each time.
+const PIECE: u64 = 48 << 10;
 
 /// A part of a body.
 #[derive(Debug, Clone)]

@@ -183,7 +183,7 @@ fn sink_and_seal(
     }
     let sink = match &request.receive {
         Receive::Inline(limit) => Sink::Inline((*limit).min(INLINE_ANSWER_AT_MOST).into()),
-        Receive::Document(_) if !request.seal.is_empty() => {
+        Receive::Document(_) | Receive::Nowhere if !request.seal.is_empty() => {
             return Err("only an inline answer can be sealed".into());
         }
         Receive::Document(document) => {
@@ -198,6 +198,7 @@ fn sink_and_seal(
                 limit: document.limit.unwrap_or(u64::MAX).min(slot.document_bytes),
             }
         }
+        Receive::Nowhere => Sink::Nowhere,
     };
     let seal = (!request.seal.is_empty()).then(|| Seal {
         pointers: request.seal.clone(),

@@ -104,6 +104,8 @@ fn small(mailbox: &Mailbox<'_>, draft: &str, file: &File) -> Result<Ended<()>, F
         .request("POST", &format!("{}/attachments", path(draft)))
         .header("content-type", "application/json")
         .parts(parts(file).into())
+        // It would hold the whole file once more.
+        .without_answer()
         .send();
     let doing = format!("attaching {}", file.name);
     Ok(match ended(mailbox, answer, &[201], &doing)? {

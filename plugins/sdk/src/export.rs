@@ -131,6 +131,7 @@ impl Capabilities {
                     media_type: media_type.clone(),
                     limit: *limit,
                 }),
+                Receive::Nowhere => wit::Receive::Nowhere,
             },
             timeout: request.timeout,
         })

@@ -61,6 +61,8 @@ pub enum Receive {
         /// The most bytes that it may have.
         limit: Option<u64>,
     },
+    /// Nowhere, if the status is 2xx.
+    Nowhere,
 }
 
 /// An answer; any status is one.
@@ -261,6 +263,12 @@ impl<'a> RequestBuilder<'a> {
             media_type: media_type.map(str::to_owned),
             limit: Some(limit),
         };
+        self
+    }
+
+    /// Drops a 2xx answer's body unread, where it only repeats what was sent.
+    pub fn without_answer(mut self) -> Self {
+        self.request.receive = Receive::Nowhere;
         self
     }
 

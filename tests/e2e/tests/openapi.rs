@@ -29,6 +29,9 @@ inputs:
   small:
     type: document
     required: true
+  mime:
+    type: document
+    required: true
 connections:
   exchange: contoso
   graph-import: contoso
@@ -82,6 +85,63 @@ steps:
         mailbox: ${{ item.mailbox }}
       folder: inbox/Done/2026
       create: true
+  - id: one
+    uses: graph-import/message
+    for-each: ${{ steps.file.output }}
+    with:
+      message: ${{ item.message }}
+      original: true
+      headers: true
+      body: both
+  - id: answer
+    uses: exchange/send
+    for-each: ${{ steps.file.output }}
+    with: {in-reply-to: "${{ item.message }}", reply-all: true, html: "<p>Paid.</p>"}
+  - id: pass-on
+    uses: exchange/draft
+    for-each: ${{ steps.file.output }}
+    with: {forward: "${{ item.message }}", to: ben@contoso.example, comment: Please book.}
+  - id: change
+    uses: exchange/update-draft
+    for-each: ${{ steps.pass-on.output }}
+    with: {message: "${{ item.message }}", subject: To book, attachments: ["${{ inputs.small }}"]}
+  - id: release
+    uses: exchange/send-draft
+    for-each: ${{ steps.change.output }}
+    with: {message: "${{ item.message }}"}
+  - id: copy
+    uses: exchange/copy
+    for-each: ${{ steps.file.output }}
+    with: {message: "${{ item.message }}", folder: archive}
+  - id: mark
+    uses: exchange/mark
+    for-each: ${{ steps.copy.output }}
+    with: {message: "${{ item.message }}", read: true, flag: complete, importance: low, add-categories: [Booked]}
+  - id: tidy
+    uses: exchange/delete
+    for-each: ${{ steps.copy.output }}
+    with: {message: "${{ item.message }}"}
+  - id: ready
+    uses: exchange/send
+    with: {from: contracts@contoso.example, mime: "${{ inputs.mime }}"}
+  - id: later
+    uses: exchange/send
+    with:
+      from: contracts@contoso.example
+      to: anna@contoso.example
+      subject: Tomorrow
+      text: Hello.
+      defer-until: "2100-01-01T00:00:00Z"
+  - id: fast
+    uses: exchange/send
+    with:
+      from: contracts@contoso.example
+      to: anna@contoso.example
+      subject: At once
+      text: Hello.
+      attachments: ["${{ inputs.small }}"]
+      delivery: fast
+      sent-items: none
 "#;
 
 /// Errors of the description itself (FACTS, section 0 and 6): properties that it has no words for.
@@ -118,7 +178,16 @@ async fn every_request_and_answer_fits_the_description() {
             .put(name, "application/pdf", &vec![b'%'; size])
             .unwrap()
     };
-    let inputs = json!({"large": put("large.pdf", 7 << 20), "small": put("small.pdf", 1000)});
+    let mime = b"From: contracts@contoso.example\r\nTo: anna@contoso.example\r\nSubject: Ready\r\n\r\nHello.\r\n";
+    let mime = host
+        .documents
+        .put("ready.eml", "message/rfc822", mime)
+        .unwrap();
+    let inputs = json!({
+        "large": put("large.pdf", 7 << 20),
+        "small": put("small.pdf", 1000),
+        "mime": mime,
+    });
     let Value::Object(inputs) = inputs else {
         panic!("an object");
     };
@@ -149,7 +218,7 @@ async fn every_request_and_answer_fits_the_description() {
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
-    assert!(operations.len() >= 8, "{operations:#?}");
+    assert!(operations.len() >= 15, "{operations:#?}");
     let uploads = requests
         .iter()
         .filter(|one| one.origin == Origin::Outlook)

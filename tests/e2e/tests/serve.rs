@@ -3,157 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Output, Stdio};
+mod served;
 
-use docket_e2e::{Binary, Lab};
-use docket_tenant::DEMO_CLIENT_ID;
-use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
-const ANNA: &str = "anna@contoso.example";
-
-/// A serving process over a laboratory.
-struct Served {
-    lab: Lab,
-    docket: Binary,
-    process: Child,
-    url: String,
-    token: String,
-    client: Client,
-}
-
-impl Served {
-    async fn start() -> Self {
-        let lab = Lab::start().await;
-        let docket = Binary::over(&lab);
-        let secret = lab.tenant.state().client_secret(DEMO_CLIENT_ID).unwrap();
-        let file = lab.data().join("secret");
-        std::fs::write(&file, secret).unwrap();
-        let file = file.to_str().unwrap();
-        let added = docket.run(&["connections", "add", "people", "--secret-file", file]);
-        assert!(added.status.success(), "{added:?}");
-        std::fs::write(
-            docket.project().join("ask.yaml"),
-            "workflow: ask
-on: {manual: }
-steps:
-  - {id: ask, uses: wait/approval, with: {message: Pay?}}
-  - {id: hear, uses: wait/event, with: {name: paid}}
-outputs:
-  by: ${{ steps.ask.output.by }}
-  sum: ${{ steps.hear.output }}
-",
-        )
-        .unwrap();
-        let (process, url) = serve(&docket);
-        let contact = std::fs::read(lab.data().join("serve.json")).unwrap();
-        let contact: Value = serde_json::from_slice(&contact).unwrap();
-        assert_eq!(
-            format!("http://{}", contact["address"].as_str().unwrap()),
-            url
-        );
-        let token = contact["token"].as_str().unwrap().to_owned();
-        #[allow(clippy::disallowed_methods, reason = "the test is no part of the host")]
-        let client = Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none());
-        Self {
-            lab,
-            docket,
-            process,
-            url,
-            token,
-            client: client.build().unwrap(),
-        }
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
-        let request = self.client.request(method, format!("{}{path}", self.url));
-        let request = request.bearer_auth(&self.token).body(body.to_string());
-        answer(request.send().await.unwrap()).await
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let (status, value) = self.ask(Method::GET, path, &Value::Null).await;
-        assert_eq!(status, 200, "{value}");
-        value
-    }
-
-    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
-        self.ask(Method::POST, path, &body).await
-    }
-
-    async fn document(&self, name: &str) -> Value {
-        let url = format!("{}/api/documents?name={name}", self.url);
-        let request = self.client.post(url).bearer_auth(&self.token);
-        let (status, value) = answer(request.body(vec![b'%'; 30_000]).send().await.unwrap()).await;
-        assert_eq!(status, 200, "{value}");
-        assert_eq!(value["size"], 30_000);
-        value
-    }
-
-    /// A run once it has ended or waits.
-    async fn rests(&self, run: &str) -> Value {
-        loop {
-            let run = self.get(&format!("/api/runs/{run}?wait=true")).await;
-            if run["state"] != "unfinished" {
-                return run;
-            }
-        }
-    }
-
-    /// Tells the process to end, as a service manager does, and waits for it.
-    fn end(&mut self) {
-        let pid = self.process.id().to_string();
-        let told = std::process::Command::new("kill")
-            .args(["-TERM", &pid])
-            .status();
-        assert!(told.unwrap().success());
-        let ended = self.process.wait().unwrap();
-        assert_eq!(ended.code(), Some(0), "{ended:?}");
-        assert!(!self.lab.data().join("serve.json").exists());
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // Where a test ended before.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Starts to serve, and gives the address once it answers.
-fn serve(docket: &Binary) -> (Child, String) {
-    let mut process = docket
-        .command(&["serve", "--json"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut lines = BufReader::new(process.stdout.take().unwrap());
-    lines.read_line(&mut line).unwrap();
-    let said: Value = serde_json::from_str(&line).unwrap();
-    (process, said["url"].as_str().unwrap().to_owned())
-}
-
-async fn answer(response: Response) -> (u16, Value) {
-    let status = response.status();
-    let kind = response.headers().get("content-type").cloned();
-    let text = response.text().await.unwrap();
-    let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    if status.is_client_error() {
-        assert_eq!(kind.unwrap(), "application/problem+json", "{value}");
-        assert_eq!(value["status"], status.as_u16());
-        assert!(value["detail"].is_string(), "{value}");
-    }
-    (status.as_u16(), value)
-}
-
-fn code(output: &Output) -> Option<i32> {
-    output.status.code()
-}
+use self::served::{ANNA, Served, answer, code};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_its_owner_is_let_in_and_wrong_requests_hear_what_to_do() {
@@ -257,27 +111,12 @@ async fn runs_start_once_wait_for_people_and_end() {
     let sent = served.lab.mailboxes().await.to_string();
     assert_eq!(sent.matches("\"Signed: Lease\"").count(), 1, "{sent}");
 
-    let order = json!({
-        "workflow": "personal-confirmation", "id": "r-anna",
-        "inputs": {
-            "owner": ANNA, "to": "ben.keller@fabrikam.example", "title": "Loan",
-            "document": served.document("loan.pdf").await,
-        },
-    });
-    assert_eq!(served.post("/api/runs", order).await.0, 202);
+    let document = served.document("loan.pdf").await;
+    served.start_as_anna("r-anna", &document).await;
     assert_eq!(served.rests("r-anna").await["state"], "waiting");
     let waiting = served.get("/api/waiting?kind=sign-in").await;
     assert_eq!(waiting["waiting"][0]["user"], ANNA, "{waiting}");
-    let link = format!("{}/sign-in/people?user={ANNA}", served.url);
-    let away = served.client.get(link).send().await.unwrap();
-    assert_eq!(away.status(), 303);
-    let to = away.headers()["location"]
-        .to_str()
-        .unwrap()
-        .parse()
-        .unwrap();
-    let landed = served.lab.tenant.sign_in(&to, ANNA).await.unwrap();
-    assert_eq!(landed, 200);
+    served.sign_anna_in().await;
     // It goes on by itself.
     while served.rests("r-anna").await["state"] == "waiting" {}
     assert_eq!(served.rests("r-anna").await["state"], "succeeded");
@@ -318,13 +157,7 @@ async fn the_command_line_talks_to_the_serving_process() {
     while served.rests("r-ask").await["waits-for"][0]["kind"] == "approval" {}
     // In the midst of it the process ends; another one goes on where it was.
     served.end();
-    (served.process, served.url) = serve(&served.docket);
-    let contact = std::fs::read(served.lab.data().join("serve.json")).unwrap();
-    let contact: Value = serde_json::from_slice(&contact).unwrap();
-    contact["token"]
-        .as_str()
-        .unwrap()
-        .clone_into(&mut served.token);
+    served.again();
     let docket = &served.docket;
     let told = docket.run(&[
         "runs",
@@ -379,15 +212,14 @@ async fn the_command_line_talks_to_the_serving_process() {
     assert!(copy.join("journal.db").exists() && copy.join("components").exists());
     let again = served.docket.run(&["backup", copy.to_str().unwrap()]);
     assert_eq!(code(&again), Some(5), "{again:?}");
-    let in_use = served.docket.run(&["runs", "verify"]);
-    assert_eq!(code(&in_use), Some(5), "{in_use:?}");
+    let verified = served.docket.run(&["runs", "verify"]);
+    assert_eq!(code(&verified), Some(0), "{verified:?}");
     let listed = served.docket.run(&["runs", "list", "--json"]);
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(listed["runs"][0]["id"], "r-mail", "{listed}");
 
     // What a process leaves that did not end well keeps nobody out.
-    served.process.kill().unwrap();
-    served.process.wait().unwrap();
+    served.kill();
     assert!(served.lab.data().join("serve.json").exists());
     let verified = served.docket.run(&["runs", "verify"]);
     assert_eq!(code(&verified), Some(0), "{verified:?}");
@@ -395,6 +227,6 @@ async fn the_command_line_talks_to_the_serving_process() {
     assert_eq!(code(&resumed), Some(4), "{resumed:?}");
     let all = served.docket.run(&["runs", "resume"]);
     assert_eq!(code(&all), Some(4), "{all:?}");
-    (served.process, served.url) = serve(&served.docket);
+    served.again();
     served.end();
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::records::Old;
+
 /// What can be done with runs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunsCommand {
@@ -13,7 +15,7 @@ pub(crate) enum RunsCommand {
     Order(OrderCommand),
 }
 
-/// What needs the data folder for itself.
+/// What can be seen of them, and what becomes of them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LookCommand {
     /// Lists runs, newest first, and what those that are not over wait for.
@@ -21,6 +23,9 @@ pub(crate) enum LookCommand {
         /// Only unfinished ones.
         #[arg(long)]
         unfinished: bool,
+        /// Only those that wait, the longest first: for whom or what, since when and until when.
+        #[arg(long, conflicts_with = "unfinished")]
+        waiting: bool,
         /// At most so many.
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: u32,
@@ -54,17 +59,7 @@ pub(crate) enum LookCommand {
         id: String,
     },
     /// Removes runs that ended long enough ago, and the documents that no run names any more.
-    Prune {
-        /// How long a run is kept after its end: `30d`, `12h`.
-        #[arg(long, value_name = "TIME")]
-        older_than: String,
-        /// Only runs that ended so; may be given several times [default: all].
-        #[arg(long, value_name = "STATE")]
-        state: Vec<EndState>,
-        /// Only runs of this workflow.
-        #[arg(long, value_name = "NAME")]
-        workflow: Option<String>,
-    },
+    Prune(PruneArgs),
     /// Writes the documents that a run took in or made into a folder.
     Documents {
         /// The run.
@@ -76,7 +71,32 @@ pub(crate) enum LookCommand {
     },
 }
 
-/// What runs can be told, by a serving process too.
+/// Which runs are let go.
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// How long a run is kept after its end: `30d`, `12h`.
+    #[arg(long, value_name = "TIME")]
+    older_than: String,
+    /// Only runs that ended so; may be given several times [default: all].
+    #[arg(long, value_name = "STATE")]
+    state: Vec<EndState>,
+    /// Only runs of this workflow.
+    #[arg(long, value_name = "NAME")]
+    workflow: Option<String>,
+}
+
+impl From<PruneArgs> for Old {
+    fn from(arguments: PruneArgs) -> Self {
+        let states = arguments.state.into_iter();
+        Self {
+            older_than: arguments.older_than,
+            states: states.map(|state| state.as_str().to_owned()).collect(),
+            workflow: arguments.workflow,
+        }
+    }
+}
+
+/// What runs can be told.
 #[derive(Debug, Subcommand)]
 pub(crate) enum OrderCommand {
     /// Ends a run: nothing more is begun, and what is under way is awaited.
@@ -141,9 +161,6 @@ pub(crate) enum EndState {
 }
 
 impl EndState {
-    /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Succeeded, Self::Failed, Self::Cancelled];
-
     /// Its word.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@ mod vault;
 use anyhow::Result;
 
 pub(crate) use self::backup::copy as copy_data;
+pub(crate) use self::run::plan_of;
 pub(crate) use self::runs::step_path;
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
@@ -34,7 +35,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
         Command::Backup(arguments) => backup::write(&global, &arguments).await,
         Command::Restore(arguments) => backup::restore(&global, &arguments).await,
         Command::Connections(command) => connections::run(&global, command).await,
-        Command::Vault(command) => vault::run(&global, command),
+        Command::Vault(command) => vault::run(&global, command).await,
         Command::Plugins(command) => plugins::run(&global, command).await,
         Command::Tenant(arguments) => tenant::run(&global, &arguments).await,
     }

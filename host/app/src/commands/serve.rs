@@ -9,6 +9,7 @@ use docket_connections::Severity;
 use docket_engine::{Scheduler, SchedulerSettings};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Global, ServeArgs};
@@ -18,6 +19,7 @@ use crate::project::Project;
 use crate::render::{self, note};
 use crate::server::contact::Contact;
 use crate::server::{Service, Watch, router};
+use crate::sign_ins::Asking;
 use crate::waking;
 
 /// How often idle sign-ins are refreshed, and what ends soon is told.
@@ -41,7 +43,15 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
         .map_err(|error| Failed::new(Exit::Usage, format!("{listen}: {error}")))?;
     let contact = Contact::new(listener.local_addr()?)?;
     let shutdown = CancellationToken::new();
-    let watch = Arc::new(Watch::new());
+    let public = host.project.spec.public_url.clone();
+    let public = public.unwrap_or_else(|| format!("http://localhost:{}", contact.address.port()));
+    let asking = Asking::open(&host, &public)?;
+    let (needs, needed) = mpsc::unbounded_channel();
+    let watch = Watch::new();
+    let watch = Arc::new(match asking {
+        Some(_) => watch.with_needs(needs),
+        None => watch,
+    });
     // Whoever is told the address may end it at once.
     let ended = ended()?;
 
@@ -54,6 +64,11 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
     let retried = waking::wake_all(host.store.as_ref(), &host.engine).await;
     retried.map_err(|error| engine_failed(&error))?;
     let upkeep = tokio::spawn(upkeep(Arc::clone(&host)));
+    let asking = tokio::spawn(async move {
+        if let Some(asking) = asking {
+            asking.run(needed).await;
+        }
+    });
     let settings = SchedulerSettings {
         at_once: arguments.at_once.into(),
         ..SchedulerSettings::default()
@@ -90,7 +105,7 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
         None => driving.await,
     };
     let _ = tokio::time::timeout(ANSWERS, answering).await;
-    for task in [waking, upkeep] {
+    for task in [waking, upkeep, asking] {
         task.abort();
         let _ = task.await;
     }

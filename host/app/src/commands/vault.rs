@@ -3,37 +3,45 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::Result;
-use docket_connections::{BackupError, KeySource, Vault};
-use secrecy::SecretString;
-use serde_json::json;
+use anyhow::{Context as _, Result};
+use docket_connections::{KeySource, Vault};
+use docket_journal::SqliteStore;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
 
+use crate::administration::vault::{self, NewKey};
 use crate::cli::{Global, VaultCommand};
 use crate::exit::{Exit, Failed};
 use crate::host;
 use crate::project::Project;
 use crate::render::{self, note};
+use crate::server::client::Serving;
 
 /// The environment variable with a backup's passphrase.
 const PASSPHRASE: &str = "DOCKET_BACKUP_PASSPHRASE";
 
-pub(crate) fn run(global: &Global, command: VaultCommand) -> Result<Exit> {
+pub(crate) async fn run(global: &Global, command: VaultCommand) -> Result<Exit> {
     let project = Project::load(global)?;
-    // Whoever has the journal open may write to the vault; both are of one owner.
-    let _owner = host::own(&project.data)?;
-    let source = project.key_source(global)?;
-    let vault = host::vault(&project.data, &source)?;
+    let owner = Owner::find(&project, global).await?;
     match command {
         VaultCommand::RotateKey {
             to_file,
             to_keyring,
-        } => rotate(&project, &vault, source, to_file.as_deref(), to_keyring),
+        } => {
+            let new = NewKey {
+                to_file: to_file.map(std::path::absolute).transpose()?,
+                to_keyring,
+            };
+            let place = owner.rotate(&project, new).await?;
+            note!("the vault has a new key, in {place}");
+        }
         VaultCommand::Export {
             file,
             passphrase_file,
         } => {
-            let passphrase = passphrase(passphrase_file.as_deref())?;
-            let backup = vault.export(&passphrase).map_err(failed)?;
+            let backup = owner
+                .export(&passphrase(passphrase_file.as_deref())?)
+                .await?;
             write_private(&file, &backup).map_err(|error| {
                 Failed::new(Exit::Storage, format!("{}: {error}", file.display()))
             })?;
@@ -41,7 +49,6 @@ pub(crate) fn run(global: &Global, command: VaultCommand) -> Result<Exit> {
                 "written to {}; only the passphrase opens it",
                 file.display()
             );
-            Ok(Exit::Success)
         }
         VaultCommand::Import {
             file,
@@ -52,47 +59,90 @@ pub(crate) fn run(global: &Global, command: VaultCommand) -> Result<Exit> {
                 Failed::new(Exit::Invalid, format!("{}: {error}", file.display()))
             })?;
             let passphrase = passphrase(passphrase_file.as_deref())?;
-            let done = vault
-                .import(&backup, &passphrase, replace)
-                .map_err(failed)?;
-            if global.json {
-                render::line(&json!({"stored": done.stored, "kept": done.kept}).to_string());
-            } else {
-                note!("{} stored, {} kept as they were", done.stored, done.kept);
+            let done = owner.import(&backup, &passphrase, replace).await?;
+            match global.json {
+                true => render::line(&done.to_string()),
+                false => note!(
+                    "{} stored, {} kept as they were",
+                    done["stored"],
+                    done["kept"]
+                ),
             }
-            Ok(Exit::Success)
         }
-    }
-}
-
-fn rotate(
-    project: &Project,
-    vault: &Vault,
-    from: KeySource,
-    to_file: Option<&Path>,
-    to_keyring: bool,
-) -> Result<Exit> {
-    let to = match (to_file, to_keyring) {
-        (Some(file), _) => KeySource::File(file.to_owned()),
-        (None, true) => project.keyring()?,
-        (None, false) if matches!(from, KeySource::Given(_)) => {
-            return Err(Failed::new(
-                Exit::Usage,
-                "the key comes from DOCKET_VAULT_KEY, which cannot be changed from here",
-            )
-            .with_help("give --to-file FILE or --to-keyring")
-            .into());
-        }
-        (None, false) => from,
-    };
-    vault
-        .rotate(&to)
-        .map_err(|error| Failed::new(Exit::Storage, error.to_string()))?;
-    match &to {
-        KeySource::File(path) => note!("the vault has a new key, in {}", path.display()),
-        _ => note!("the vault has a new key, in the system's keyring"),
     }
     Ok(Exit::Success)
+}
+
+/// Whoever has the vault open.
+enum Owner {
+    /// This process, which owns the data folder's journal and so its vault.
+    Here {
+        vault: Vault,
+        key: KeySource,
+        _owned: Box<SqliteStore>,
+    },
+    /// The process that serves the data folder.
+    There(Serving),
+}
+
+impl Owner {
+    async fn find(project: &Project, global: &Global) -> Result<Self> {
+        if let Some(serving) = Serving::find(&project.data).await {
+            return Ok(Self::There(serving));
+        }
+        let owned = Box::new(host::own(&project.data)?);
+        let key = project.key_source(global)?;
+        Ok(Self::Here {
+            vault: host::vault(&project.data, &key)?,
+            key,
+            _owned: owned,
+        })
+    }
+
+    async fn rotate(&self, project: &Project, new: NewKey) -> Result<String> {
+        match self {
+            Self::Here { vault, key, .. } => Ok(vault::rotate(project, vault, key, new)?),
+            Self::There(serving) => {
+                let done = serving.post("/api/vault/rotate-key", &json!(new)).await?;
+                Ok(done["key"].as_str().unwrap_or_default().to_owned())
+            }
+        }
+    }
+
+    async fn export(&self, passphrase: &SecretString) -> Result<String> {
+        match self {
+            Self::Here { vault, .. } => Ok(vault.export(passphrase).map_err(vault::of_backup)?),
+            Self::There(serving) => {
+                let order = json!({"passphrase": passphrase.expose_secret()});
+                let done = serving.post("/api/vault/export", &order).await?;
+                let backup = done["backup"]
+                    .as_str()
+                    .context("the answer has no backup")?;
+                Ok(backup.to_owned())
+            }
+        }
+    }
+
+    async fn import(
+        &self,
+        backup: &str,
+        passphrase: &SecretString,
+        replace: bool,
+    ) -> Result<Value> {
+        match self {
+            Self::Here { vault, .. } => {
+                let done = vault.import(backup, passphrase, replace);
+                let done = done.map_err(vault::of_backup)?;
+                Ok(json!({"stored": done.stored, "kept": done.kept}))
+            }
+            Self::There(serving) => {
+                let order = json!({
+                    "backup": backup, "passphrase": passphrase.expose_secret(), "replace": replace,
+                });
+                serving.post("/api/vault/import", &order).await
+            }
+        }
+    }
 }
 
 fn passphrase(file: Option<&Path>) -> Result<SecretString> {
@@ -105,14 +155,6 @@ fn passphrase(file: Option<&Path>) -> Result<SecretString> {
         })?,
     };
     Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
-}
-
-fn failed(error: BackupError) -> Failed {
-    let exit = match &error {
-        BackupError::Vault(_) => Exit::Storage,
-        _ => Exit::Invalid,
-    };
-    Failed::new(exit, error.to_string())
 }
 
 /// Writes a new file that its owner alone may read; never over another.

@@ -20,8 +20,8 @@ use crate::answers::{self, result_word};
 use crate::commands::{copy_data, step_path};
 use crate::host::random_id;
 
-type Body = Result<Bytes, BytesRejection>;
-type Answer = Result<Json<Value>, Problem>;
+pub(super) type Body = Result<Bytes, BytesRejection>;
+pub(super) type Answer = Result<Json<Value>, Problem>;
 
 /// How many runs a list has where nothing is said, and at most.
 const USUAL: u32 = 50;
@@ -72,7 +72,7 @@ pub(super) async fn start(
     Ok((StatusCode::ACCEPTED, [place], Json(answer)))
 }
 
-/// `GET /api/inputs?workflow=…`: what a workflow takes, by name and type.
+/// `GET /api/inputs?workflow=…`: what a workflow takes, by name and type, and its steps.
 pub(super) async fn inputs(
     State(service): State<Arc<Service>>,
     RawQuery(query): RawQuery,
@@ -91,8 +91,12 @@ pub(super) async fn inputs(
         )
     })?;
     let plan = plan(&service, asked).await?;
+    let steps: Vec<Value> = plan
+        .all_steps()
+        .map(|step| json!({"id": step.id, "uses": format!("{}/{}", step.plugin, step.action)}))
+        .collect();
     Ok(Json(
-        json!({"workflow": plan.workflow, "inputs": plan.inputs}),
+        json!({"workflow": plan.workflow, "inputs": plan.inputs, "steps": steps}),
     ))
 }
 
@@ -123,18 +127,20 @@ pub(super) async fn runs(State(service): State<Arc<Service>>, RawQuery(query): R
     ))
 }
 
-/// `GET /api/runs/{id}`; with `?wait=true` only once it has ended or waits, or after 25 seconds.
+/// `GET /api/runs/{id}`; with `?wait=true` only once it has ended or waits, or after 25 seconds. With
+/// `?after=N` without its first N events, and then `wait` ends as soon as there is another one.
 pub(super) async fn run(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Answer {
     let id = run_id(&id)?;
-    let mut waits = false;
+    let (mut waits, mut after) = (false, None);
     for (name, value) in pairs(query.as_deref()) {
         match &*name {
             "wait" => waits = fact(&name, &value)?,
-            _ => return Err(no_parameter(&name, "wait")),
+            "after" => after = Some(number(&name, &value)?),
+            _ => return Err(no_parameter(&name, "wait and after")),
         }
     }
     let store = service.host.store.as_ref();
@@ -143,13 +149,15 @@ pub(super) async fn run(
             let mut news = service.watch.news();
             loop {
                 let about = store.run(&id).await;
-                let is_under_way =
-                    matches!(&about, Ok(Some(run)) if run.result.is_none() && !run.is_parked);
+                let is_under_way = matches!(&about, Ok(Some(run)) if run.result.is_none()
+                    && !run.is_parked
+                    && after.is_none_or(|after| run.events <= after));
                 if !is_under_way {
                     break;
                 }
                 // A run is parked a moment after it says that it waits.
-                let _ = tokio::time::timeout(Duration::from_millis(200), news.recv()).await;
+                let of_it = async { while news.recv().await.is_ok_and(|run| run != id) {} };
+                let _ = tokio::time::timeout(Duration::from_millis(200), of_it).await;
             }
         };
         tokio::select! {
@@ -158,7 +166,7 @@ pub(super) async fn run(
             () = service.shutdown.cancelled() => {}
         }
     }
-    let found = answers::run(store, &id).await?;
+    let found = answers::run(store, &id, after.unwrap_or(0)).await?;
     Ok(Json(found.ok_or_else(|| no_run(id.as_str()))?))
 }
 
@@ -295,18 +303,6 @@ pub(super) async fn waiting(
     ))
 }
 
-pub(super) async fn connections(State(service): State<Arc<Service>>) -> Answer {
-    let host = Arc::clone(&service.host);
-    let asked =
-        tokio::task::spawn_blocking(move || answers::connections(&host.connections, host.now()));
-    let found = asked
-        .await
-        .map_err(|error| Problem::fault(&error.to_string()))?;
-    Ok(Json(
-        found.map_err(|error| Problem::fault(&error.to_string()))?,
-    ))
-}
-
 /// `POST /api/backup`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -336,19 +332,21 @@ pub(super) async fn backup(State(service): State<Arc<Service>>, body: Body) -> A
 struct Nothing {}
 
 /// A body as JSON; an empty one is an object without members.
-fn read<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
-    let bytes = body.map_err(|rejection| {
-        let problem = Problem::new(rejection.status(), rejection.body_text());
-        problem.with_help("a body may have 4 MB; documents go to POST /api/documents")
-    })?;
-    let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-    serde_json::from_slice(bytes).map_err(|error| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            format!("the body does not fit: {error}"),
-        )
-        .with_help("send a JSON object with the members that this address takes")
-    })
+pub(super) fn read<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
+    serde_json::from_slice(raw(&body)?)
+        .map_err(|error| Problem::of_invalid(format!("the body does not fit: {error}")))
+}
+
+/// The same as it was sent.
+pub(super) fn raw(body: &Body) -> Result<&[u8], Problem> {
+    match body {
+        Ok(bytes) if bytes.is_empty() => Ok(b"{}"),
+        Ok(bytes) => Ok(bytes),
+        Err(rejection) => {
+            let problem = Problem::new(rejection.status(), rejection.body_text());
+            Err(problem.with_help("a body may have 4 MB; documents go to POST /api/documents"))
+        }
+    }
 }
 
 pub(super) fn pairs(query: Option<&str>) -> Vec<(String, String)> {
@@ -356,16 +354,16 @@ pub(super) fn pairs(query: Option<&str>) -> Vec<(String, String)> {
     url::form_urlencoded::parse(query).into_owned().collect()
 }
 
-fn run_id(text: &str) -> Result<RunId, Problem> {
+pub(super) fn run_id(text: &str) -> Result<RunId, Problem> {
     text.parse().map_err(|_invalid| no_run(text))
 }
 
-fn no_run(id: &str) -> Problem {
+pub(super) fn no_run(id: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, format!("there is no run {id}"))
         .with_help("GET /api/runs lists them")
 }
 
-fn fact(name: &str, value: &str) -> Result<bool, Problem> {
+pub(super) fn fact(name: &str, value: &str) -> Result<bool, Problem> {
     match value {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -374,6 +372,13 @@ fn fact(name: &str, value: &str) -> Result<bool, Problem> {
             format!("`{name}` is true or false"),
         )),
     }
+}
+
+fn number(name: &str, value: &str) -> Result<u64, Problem> {
+    value.parse().map_err(|_error| {
+        let what = format!("`{name}` is a whole number");
+        Problem::new(StatusCode::BAD_REQUEST, what)
+    })
 }
 
 fn limit(value: &str) -> Result<u32, Problem> {
@@ -387,7 +392,7 @@ fn limit(value: &str) -> Result<u32, Problem> {
     })
 }
 
-fn no_parameter(name: &str, known: &str) -> Problem {
+pub(super) fn no_parameter(name: &str, known: &str) -> Problem {
     Problem::new(
         StatusCode::BAD_REQUEST,
         format!("there is no parameter `{name}`"),

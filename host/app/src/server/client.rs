@@ -5,13 +5,15 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use docket_model::DocumentRef;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
-use hyper::{Method, Request};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use super::contact::Contact;
 use crate::exit::{Exit, Failed};
@@ -66,18 +68,59 @@ impl Serving {
         Ok(serde_json::from_value(stored)?)
     }
 
+    /// Gets bytes and hands them over piece by piece.
+    ///
+    /// # Errors
+    /// As [`Self::get`], and what `take` says.
+    pub(crate) async fn fetch(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let (mut answer, _connection) = self.send(Method::GET, path, Bytes::new()).await?;
+        if !answer.status().is_success() {
+            return Err(self
+                .read(answer)
+                .await
+                .err()
+                .unwrap_or_else(|| self.gone().into()));
+        }
+        while let Some(frame) = answer.body_mut().frame().await {
+            let frame = frame.map_err(|_error| self.gone())?;
+            if let Some(bytes) = frame.data_ref() {
+                take(bytes)?;
+            }
+        }
+        Ok(())
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Value> {
+        let (answer, _connection) = self.send(method, path, body).await?;
+        self.read(answer).await
+    }
+
+    fn gone(&self) -> Failed {
+        let address = self.0.address;
+        let message = format!("the serving process at {address} does not answer any more");
+        Failed::new(Exit::Fault, message)
+            .with_help("nothing is lost; its runs go on when it serves again")
+    }
+
+    /// Sends a request. The connection lives as long as what it is given with the answer.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(Response<Incoming>, AbortOnDrop)> {
         let Contact { address, token } = &self.0;
-        let gone = || {
-            let message = format!("the serving process at {address} does not answer any more");
-            Failed::new(Exit::Fault, message)
-                .with_help("nothing is lost; its runs go on when it serves again")
-        };
-        let stream = TcpStream::connect(address).await.map_err(|_error| gone())?;
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(|_error| self.gone())?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(|_error| gone())?;
-        let connection = tokio::spawn(connection);
+            .map_err(|_error| self.gone())?;
+        let connection = AbortOnDrop(tokio::spawn(connection));
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
             .context("the token in serve.json is none")?;
         bearer.set_sensitive(true);
@@ -87,28 +130,45 @@ impl Serving {
             .header(HOST, address.to_string())
             .header(AUTHORIZATION, bearer)
             .body(Full::new(body))?;
-        let answer = sender
-            .send_request(request)
-            .await
-            .map_err(|_error| gone())?;
-        let is_success = answer.status().is_success();
+        let answer = sender.send_request(request).await;
+        Ok((answer.map_err(|_error| self.gone())?, connection))
+    }
+
+    /// Reads an answer that is JSON.
+    async fn read(&self, answer: Response<Incoming>) -> Result<Value> {
         let status = answer.status();
         let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-        connection.abort();
-        let body = body.map_err(|_error| gone())?;
-        let value: Value = serde_json::from_slice(&body.to_bytes())
-            .with_context(|| format!("what answers at {address} is no docket ({status})"))?;
-        match is_success {
+        let body = body.map_err(|_error| self.gone())?;
+        let value: Value = serde_json::from_slice(&body.to_bytes()).with_context(|| {
+            let address = self.0.address;
+            format!("what answers at {address} is no docket ({status})")
+        })?;
+        match status.is_success() {
             true => Ok(value),
             false => Err(refused(&value).into()),
         }
     }
 }
 
+/// A connection under way; whoever has read its answer ends it.
+struct AbortOnDrop(JoinHandle<hyper::Result<()>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A text as one segment of a path.
+pub(crate) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
 /// A problem document as an error of the command line.
 fn refused(problem: &Value) -> Failed {
     let exit = match problem["exit"].as_u64() {
         Some(1) => Exit::RunFailed,
+        Some(2) => Exit::Usage,
         Some(3) => Exit::Invalid,
         Some(4) => Exit::SignInNeeded,
         Some(5) => Exit::Storage,

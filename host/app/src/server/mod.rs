@@ -4,7 +4,9 @@
 //! Every path below `/api` asks for the bearer token of `serve.json`. All paths ask for a `Host` that
 //! is this server's, so that no page of another origin reaches it by a name of its own.
 
+mod administration;
 mod api;
+mod audit;
 pub(crate) mod client;
 pub(crate) mod contact;
 mod documents;
@@ -45,6 +47,7 @@ pub(crate) struct Service {
     shutdown: CancellationToken,
     /// What `Host` may say.
     hosts: BTreeSet<String>,
+    devices: administration::Devices,
     /// The token's digest: comparing digests tells nothing of the token by the time that it takes.
     token: Digest,
 }
@@ -61,8 +64,10 @@ impl Service {
         let mut hosts =
             BTreeSet::from([address.to_string(), format!("localhost:{}", address.port())]);
         // Those under which a reverse proxy lets people sign in.
-        let connections = host.project.spec.connections.values();
-        for uri in connections.filter_map(|spec| spec.redirect_uri.as_ref()) {
+        let spec = &host.project.spec;
+        let connections = spec.connections.values();
+        let redirects = connections.filter_map(|spec| spec.redirect_uri.as_ref());
+        for uri in redirects.chain(&spec.public_url) {
             if let Ok(uri) = url::Url::parse(uri)
                 && let Some(name) = uri.host_str()
             {
@@ -78,6 +83,7 @@ impl Service {
             address,
             shutdown,
             hosts,
+            devices: administration::Devices::default(),
             token: Digest::of(contact.token.expose_secret().as_bytes()),
         }
     }
@@ -95,8 +101,9 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/runs/{id}/approvals", post(api::decide))
         .route("/inputs", get(api::inputs))
         .route("/waiting", get(api::waiting))
-        .route("/connections", get(api::connections))
         .route("/backup", post(api::backup))
+        .merge(administration::routes())
+        .merge(audit::routes())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         // Its body goes to the disk piece by piece.
         .route("/documents", post(documents::store))
@@ -107,8 +114,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         ));
     Router::new()
         .nest("/api", api)
-        .route("/callback", get(sign_in::callback))
-        .route("/oauth/callback", get(sign_in::callback))
+        .route("/callback", get(sign_in::callback).post(sign_in::posted))
+        .route(
+            "/oauth/callback",
+            get(sign_in::callback).post(sign_in::posted),
+        )
         .route("/sign-in/{connection}", get(sign_in::begin))
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics::show))
@@ -135,7 +145,7 @@ async fn check_host(
             "the Host header names another server",
         )
         .with_help(format!(
-            "ask http://{}, or a name that a connection's redirect-uri has",
+            "ask http://{}, or the name of public-url or of a connection's redirect-uri",
             service.address
         ))),
     }

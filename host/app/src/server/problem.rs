@@ -29,11 +29,21 @@ impl Problem {
         self
     }
 
+    /// A body or parameter that does not fit.
+    pub(super) fn of_invalid(detail: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+            .with_help("send a JSON object with the members that this address takes")
+    }
+
     /// An error of the command line's.
     pub(super) fn of(error: &anyhow::Error) -> Self {
-        let Some(failed) = error.downcast_ref::<Failed>() else {
-            return Self::fault(&error.to_string());
-        };
+        match error.downcast_ref::<Failed>() {
+            Some(failed) => Self::of_failed(failed),
+            None => Self::fault(&error.to_string()),
+        }
+    }
+
+    fn of_failed(failed: &Failed) -> Self {
         let status = match failed.exit {
             Exit::Usage | Exit::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             Exit::Storage => StatusCode::INSUFFICIENT_STORAGE,
@@ -58,6 +68,12 @@ impl Problem {
             failed: Failed::new(Exit::Fault, "the request could not be answered")
                 .with_help("the log of the serving process says why"),
         }
+    }
+}
+
+impl From<Failed> for Problem {
+    fn from(failed: Failed) -> Self {
+        Self::of_failed(&failed)
     }
 }
 

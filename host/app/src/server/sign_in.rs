@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -13,6 +14,7 @@ use docket_connections::{Callback, ConnectionError, FinishError};
 use super::Service;
 use super::api::pairs;
 use super::problem::Problem;
+use crate::administration;
 
 /// Nothing of another origin runs, and no other page frames it.
 const PAGE: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
@@ -28,23 +30,14 @@ pub(super) async fn begin(
             user = Some(value);
         }
     }
-    let host = Arc::clone(&service.host);
-    let port = service.address.port();
-    // It reads the workflows, for the scopes that they need.
-    let begun = tokio::task::spawn_blocking(move || {
-        let own = host.project.spec.connections.get(&connection);
-        let has_own = own.is_some_and(|spec| spec.redirect_uri.is_some());
-        // Entra takes any port of localhost, and looks at the path (reply-url.md).
-        let here = format!("http://localhost:{port}/callback");
-        let here = (!has_own).then_some(here.as_str());
-        let scopes = host.scopes(&connection);
-        host.connections
-            .begin_sign_in(&connection, user.as_deref(), here, &scopes)
-    });
-    let begun = begun
-        .await
-        .map_err(|error| Problem::fault(&error.to_string()))?
-        .map_err(|error| refused(&error))?;
+    // Entra takes any port of localhost, and looks at the path (reply-url.md).
+    let here = format!("http://localhost:{}/callback", service.address.port());
+    let spec = service.host.project.spec.connections.get(&connection);
+    let here = spec
+        .is_none_or(|spec| spec.redirect_uri.is_none())
+        .then_some(here);
+    let begun = administration::begin_sign_in(&service.host, connection, user, here).await;
+    let begun = begun.map_err(|error| refused(&error))?;
     let headers = [
         (header::LOCATION, begun.authorize_url.to_string()),
         (header::CACHE_CONTROL, "no-store".to_owned()),
@@ -67,7 +60,16 @@ pub(super) async fn callback(
     State(service): State<Arc<Service>>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let Some(answer) = Callback::from_query(query.as_deref().unwrap_or_default()) else {
+    finish(&service, query.as_deref().unwrap_or_default()).await
+}
+
+/// The same where the answer comes as a form.
+pub(super) async fn posted(State(service): State<Arc<Service>>, form: Bytes) -> Response {
+    finish(&service, std::str::from_utf8(&form).unwrap_or_default()).await
+}
+
+async fn finish(service: &Service, answer: &str) -> Response {
+    let Some(answer) = Callback::from_query(answer) else {
         let what = "This is where the sign-in service sends its answers, and this is none.";
         return page(StatusCode::BAD_REQUEST, "No sign-in", what);
     };

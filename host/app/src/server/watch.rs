@@ -1,10 +1,13 @@
-//! Hears of all runs: logs how they end, counts, and tells requests that wait for a run.
+//! Hears of all runs: logs how they end, counts, and tells requests that wait for a run and those who
+//! tell people of needed sign-ins.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use docket_engine::{LogLevel, Reporter};
 use docket_model::{Event, EventKind, RunId, RunResult, StepPath};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
+
+use crate::sign_ins::Need;
 
 /// How many news a slow listener may be behind; it looks for itself then.
 const BEHIND: usize = 256;
@@ -22,7 +25,9 @@ pub(crate) struct Counts {
 /// Hears of all runs.
 pub(crate) struct Watch {
     pub(crate) counts: Counts,
-    news: broadcast::Sender<()>,
+    news: broadcast::Sender<RunId>,
+    /// Hears of the runs that begin to wait for a sign-in.
+    needs: Option<mpsc::UnboundedSender<Need>>,
 }
 
 impl Watch {
@@ -30,11 +35,18 @@ impl Watch {
         Self {
             counts: Counts::default(),
             news: broadcast::Sender::new(BEHIND),
+            needs: None,
         }
     }
 
-    /// Tells, from now on, whenever a run ends or begins to wait.
-    pub(crate) fn news(&self) -> broadcast::Receiver<()> {
+    /// The same, with somebody who hears of the runs that begin to wait for a sign-in.
+    pub(crate) fn with_needs(mut self, needs: mpsc::UnboundedSender<Need>) -> Self {
+        self.needs = Some(needs);
+        self
+    }
+
+    /// Tells, from now on, of every run to which something happened that people are shown.
+    pub(crate) fn news(&self) -> broadcast::Receiver<RunId> {
         self.news.subscribe()
     }
 }
@@ -62,12 +74,17 @@ impl Reporter for Watch {
             },
             EventKind::StepWaiting { path, wait, .. } => {
                 tracing::info!(%run, step = %path, "waits for {}", wait.on);
+                if let (Some(needs), Some(need)) = (&self.needs, Need::of(run, event)) {
+                    // Nobody tells anybody any more while the process ends.
+                    let _ = needs.send(need);
+                }
             }
             EventKind::EffectIntended { .. } => return count(&self.counts.effects),
-            _ => return,
+            EventKind::EffectDone { .. } => return,
+            _ => {}
         }
         // Nobody need listen.
-        let _ = self.news.send(());
+        let _ = self.news.send(run.clone());
     }
 
     fn log(&self, run: &RunId, path: &StepPath, level: LogLevel, message: &str) {

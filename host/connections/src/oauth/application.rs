@@ -17,6 +17,7 @@ use oauth2::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::claims::{self, Claims};
 use super::credential::{Credential, MOST};
 use super::device::Details;
 use super::error::{Refusal, Subject};
@@ -126,23 +127,26 @@ impl Application {
     }
 
     /// Asks for a token, with the credential that was accepted last, and with the others where the
-    /// service does not take that one. An error is in the words of `subject`.
+    /// service does not take that one. `challenge` is what the last token was refused for. An error is
+    /// in the words of `subject`.
     pub(super) async fn ask(
         self: &Arc<Self>,
         subject: &Subject,
         grant: &Grant<'_>,
+        challenge: Option<&Claims>,
     ) -> Result<Answer, AuthError> {
         let all = self.on_disk(subject, Self::credentials).await?;
         if all.is_empty() {
             if let Grant::Application = grant {
                 return Err(subject.no_credential());
             }
-            return self.ask_with(subject, grant, None).await;
+            return self.ask_with(subject, grant, challenge, None).await;
         }
         let first = self.accepted.load(Ordering::Relaxed);
         let mut refused = None;
         for at in (first..first + all.len()).map(|at| at % all.len()) {
-            match self.ask_with(subject, grant, all.get(at)).await {
+            let asked = self.ask_with(subject, grant, challenge, all.get(at));
+            match asked.await {
                 Ok(answer) => {
                     self.accepted.store(at, Ordering::Relaxed);
                     return Ok(answer);
@@ -159,6 +163,7 @@ impl Application {
         &self,
         subject: &Subject,
         grant: &Grant<'_>,
+        challenge: Option<&Claims>,
         credential: Option<&Credential>,
     ) -> Result<Answer, AuthError> {
         let mut client = self.client();
@@ -176,36 +181,49 @@ impl Application {
                 .map_err(|problem| subject.misconfigured(&problem))?;
         }
         let service = self.service(assertion);
+        let claims: Option<(&str, String)> = self
+            .provider
+            .is_entra
+            .then(|| ("claims", claims::parameter(challenge)));
         let answer = match grant {
             Grant::Code {
                 code,
                 redirect,
                 verifier,
             } => {
-                client
+                let mut request = client
                     .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
                     .set_redirect_uri(std::borrow::Cow::Borrowed(redirect))
-                    .set_pkce_verifier(PkceCodeVerifier::new(verifier.secret().clone()))
-                    .request_async(&service)
-                    .await
+                    .set_pkce_verifier(PkceCodeVerifier::new(verifier.secret().clone()));
+                if let Some((name, claims)) = claims {
+                    request = request.add_extra_param(name, claims);
+                }
+                request.request_async(&service).await
             }
             Grant::Refresh { token, scopes } => {
-                client
+                let mut request = client
                     .exchange_refresh_token(token)
-                    .add_scopes(scopes.iter().cloned().map(Scope::new))
-                    .request_async(&service)
-                    .await
+                    .add_scopes(scopes.iter().cloned().map(Scope::new));
+                if let Some((name, claims)) = claims {
+                    request = request.add_extra_param(name, claims);
+                }
+                request.request_async(&service).await
             }
             Grant::Application => {
-                client
+                let mut request = client
                     .exchange_client_credentials()
-                    .add_scopes(self.provider.app_scopes.iter().cloned().map(Scope::new))
-                    .request_async(&service)
-                    .await
+                    .add_scopes(self.provider.app_scopes.iter().cloned().map(Scope::new));
+                if let Some((name, claims)) = claims {
+                    request = request.add_extra_param(name, claims);
+                }
+                request.request_async(&service).await
             }
             Grant::Device(details) => {
-                let polled = client
-                    .exchange_device_access_token(details)
+                let mut request = client.exchange_device_access_token(details);
+                if let Some((name, claims)) = claims {
+                    request = request.add_extra_param(name, claims);
+                }
+                let polled = request
                     .request_async(&service, tokio::time::sleep, Some(details.expires_in()))
                     .await;
                 return polled.map_err(|error| match error {
@@ -213,6 +231,7 @@ impl Application {
                         error: refusal.error().as_ref().to_owned(),
                         error_description: refusal.error_description().cloned(),
                         error_codes: Vec::new(),
+                        claims: None,
                     }),
                     RequestTokenError::Request(problem) => subject.no_answer(&problem),
                     RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
@@ -234,14 +253,10 @@ impl Application {
 
     /// The credentials, the current one first. Blocks on the disk.
     pub(crate) fn credentials(&self) -> Result<Vec<Credential>, VaultError> {
-        let Some(text) = self.vault.get(self.record_id())? else {
-            return Ok(Vec::new());
-        };
-        serde_json::from_str(text.expose_secret()).map_err(|_| VaultError::Damaged {
-            path: self.place(),
-            problem: "its client secret cannot be read".to_owned(),
-            remedy: "enter the connection's client secret or certificate again".to_owned(),
-        })
+        match self.vault.get(self.record_id())? {
+            Some(text) => Credential::read_all(&text, &self.subject.connection),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Stores credentials: the new one, and of those before what is still good, in this order or in

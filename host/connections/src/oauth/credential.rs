@@ -18,6 +18,8 @@ use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroize;
 
+use crate::vault::VaultError;
+
 /// How long an assertion is good for (Entra: certificate-credentials.md asks for 5 to 10 minutes).
 const ASSERTION: SignedDuration = SignedDuration::from_mins(8);
 /// The most credentials that a connection holds.
@@ -55,7 +57,7 @@ impl Drop for Proof {
 }
 
 /// What a credential is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CredentialKind {
     /// A client secret.
@@ -65,7 +67,7 @@ pub enum CredentialKind {
 }
 
 /// A credential as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct CredentialStatus {
     /// What it is.
@@ -93,6 +95,18 @@ impl fmt::Debug for Credential {
 }
 
 impl Credential {
+    /// Reads a connection's record of the vault.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`].
+    pub(crate) fn read_all(text: &SecretString, connection: &str) -> Result<Vec<Self>, VaultError> {
+        serde_json::from_str(text.expose_secret()).map_err(|_| VaultError::Damaged {
+            path: format!("connections.{connection}"),
+            problem: "its client secret cannot be read".to_owned(),
+            remedy: "enter the connection's client secret or certificate again".to_owned(),
+        })
+    }
+
     /// A client secret: its *value*, not its id. Entra shows its end beside it.
     ///
     /// # Errors

@@ -109,7 +109,7 @@ impl DeviceSignIn {
     pub(crate) async fn wait(self) -> Result<SignedIn, AuthError> {
         let application = &self.account.application;
         let grant = Grant::Device(&self.details);
-        let answer = application.ask(&self.account.subject, &grant).await?;
+        let answer = application.ask(&self.account.subject, &grant, None).await?;
         // The sign-in begins with its answer; the user may have taken minutes.
         let now = application.now();
         self.account.accept(&answer, &self.scopes, None, now).await

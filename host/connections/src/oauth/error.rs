@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::claims::Claims;
 use super::error_rows::{ADMIN, AUTHORIZE, CHECK, CONSENT, LATER, NEW_SECRET, ROWS};
 use super::exchange::NoAnswer;
 use crate::vault::VaultError;
@@ -28,6 +29,9 @@ pub struct AuthError {
     pub message: String,
     /// What to do about it.
     pub remedy: String,
+    /// What the next sign-in must be asked for with.
+    #[serde(skip)]
+    pub(super) claims: Option<Box<Claims>>,
 }
 
 /// Who has to do something.
@@ -79,6 +83,9 @@ pub(crate) struct Refusal {
     pub(crate) error_description: Option<String>,
     #[serde(default)]
     pub(crate) error_codes: Vec<u32>,
+    /// JSON in a text: what a policy wants of the next sign-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) claims: Option<String>,
 }
 
 impl ErrorResponse for Refusal {}
@@ -204,6 +211,11 @@ impl Subject {
             message,
             remedy: self.remedy(remedy),
             code,
+            claims: refusal
+                .claims
+                .as_deref()
+                .and_then(Claims::parse)
+                .map(Box::new),
         }
     }
 
@@ -280,6 +292,7 @@ impl Subject {
             code: String::new(),
             message: self.fill(message),
             remedy: self.remedy(remedy),
+            claims: None,
         }
     }
 }
@@ -307,6 +320,7 @@ mod tests {
             error: error.to_owned(),
             error_description: None,
             error_codes: number.into_iter().collect(),
+            claims: None,
         };
         let found = subject().refused(&refusal);
         assert_eq!(found.class, class, "{error} {number:?}");
@@ -397,6 +411,7 @@ mod tests {
                 error: error.to_owned(),
                 error_description: None,
                 error_codes: Vec::new(),
+                claims: None,
             };
             let found = subject.refused(&refusal).to_string();
             assert!(
@@ -412,6 +427,7 @@ mod tests {
             error: "access_denied".to_owned(),
             error_description: Some("AADSTS65004: The user canary declined.\r\nTrace".to_owned()),
             error_codes: Vec::new(),
+            claims: None,
         };
         let found = subject().refused(&refusal);
         assert_eq!(found.code, "AADSTS65004");

@@ -6,6 +6,7 @@
 //! one anywhere but into the vault. Access tokens stay in memory.
 
 mod application;
+mod claims;
 mod credential;
 mod device;
 mod error;
@@ -27,6 +28,7 @@ use zeroize::Zeroize;
 
 use self::application::{Answer, Grant};
 pub(crate) use self::application::{Application, Others};
+pub(crate) use self::claims::Claims;
 pub use self::credential::{Credential, CredentialKind, CredentialStatus, InvalidCredential};
 pub use self::device::DeviceSignIn;
 pub(crate) use self::error::Subject;
@@ -47,6 +49,8 @@ pub(crate) struct Account {
     /// Whether it is the application itself, which does not sign in.
     is_application: bool,
     tokens: Tokens,
+    /// What the last token was refused for, until a sign-in answers it.
+    challenge: Mutex<Option<Claims>>,
     /// Held while the sign-in is replaced.
     storing: Mutex<()>,
 }
@@ -68,6 +72,27 @@ pub(crate) struct SignInRecord {
     pub(crate) signed_in_at: Timestamp,
     /// When the refresh token was used last.
     pub(crate) refreshed_at: Timestamp,
+    /// What a policy wants of the next sign-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claims: Option<Claims>,
+}
+
+impl SignInRecord {
+    /// Reads a record of the vault.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`].
+    pub(crate) fn read(
+        text: &SecretString,
+        connection: &str,
+        account: &str,
+    ) -> Result<Self, VaultError> {
+        serde_json::from_str(text.expose_secret()).map_err(|_| VaultError::Damaged {
+            path: format!("connections.{connection}"),
+            problem: format!("the sign-in of {account} cannot be read"),
+            remedy: "sign the account in again".to_owned(),
+        })
+    }
 }
 
 impl Drop for SignInRecord {
@@ -97,6 +122,7 @@ impl Account {
             },
             is_application,
             tokens: Tokens::default(),
+            challenge: Mutex::default(),
             storing: Mutex::default(),
         }
     }
@@ -115,16 +141,10 @@ impl Account {
 
     /// The sign-in, where there is one. Blocks on the disk.
     pub(crate) fn sign_in(&self) -> Result<Option<SignInRecord>, VaultError> {
-        let Some(text) = self.application.vault.get(self.record_id())? else {
-            return Ok(None);
-        };
-        serde_json::from_str(text.expose_secret())
-            .map(Some)
-            .map_err(|_| VaultError::Damaged {
-                path: format!("connections.{}", self.subject.connection),
-                problem: format!("the sign-in of {} cannot be read", self.subject.account),
-                remedy: "sign the account in again".to_owned(),
-            })
+        let text = self.application.vault.get(self.record_id())?;
+        let read =
+            |text| SignInRecord::read(&text, &self.subject.connection, &self.subject.account);
+        text.map(read).transpose()
     }
 
     /// Stores the sign-in; durable when it returns. Blocks on the disk.

@@ -9,10 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use oauth2::{
     CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, TokenResponse as _,
 };
-use secrecy::SecretString;
-use serde::Serialize;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::claims;
 use super::error::Refusal;
 use super::id_token::{self, Expected};
 use super::{AccessToken, Account, Answer, AuthError, Grant, SignInRecord};
@@ -22,7 +23,7 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 /// How many may be under way at a time.
 const MOST: usize = 1000;
 /// A sign-in that has begun.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SignIn {
     /// Where the account's owner goes with a browser.
@@ -41,7 +42,7 @@ pub struct Callback {
 }
 
 /// A sign-in that succeeded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SignedIn {
     /// The connection and the account.
@@ -74,7 +75,8 @@ impl fmt::Debug for Callback {
 }
 
 impl Callback {
-    /// Reads the query of the redirect: `state` with `code`, or with `error` (RFC 6749 section 4.1.2).
+    /// Reads the query of the redirect, or the form that was posted to it (OAuth 2.0 Form Post Response
+    /// Mode): `state` with `code`, or with `error` (RFC 6749 section 4.1.2).
     /// `None` where it is neither, or says something twice.
     #[must_use]
     pub fn from_query(query: &str) -> Option<Self> {
@@ -97,6 +99,7 @@ impl Callback {
                 error,
                 error_description: found.remove("error_description"),
                 error_codes: Vec::new(),
+                claims: None,
             }),
             _ => return None,
         };
@@ -108,6 +111,25 @@ impl Callback {
         })
     }
 
+    /// The query that it was read from, as far as it counts: to hand it to the process that began the
+    /// sign-in. It holds the code.
+    #[must_use]
+    pub fn to_query(&self) -> SecretString {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("state", &self.state);
+        match &self.outcome {
+            Ok(code) => query.append_pair("code", code.expose_secret()),
+            Err(refusal) => query.append_pair("error", &refusal.error).extend_pairs(
+                refusal
+                    .error_description
+                    .iter()
+                    .map(|text| ("error_description", text)),
+            ),
+        };
+        query.extend_pairs(self.issuer.iter().map(|issuer| ("iss", issuer)));
+        SecretString::from(query.finish())
+    }
+
     /// Whether it answers the sign-in with that state.
     #[must_use]
     pub fn answers(&self, state: &str) -> bool {
@@ -116,7 +138,7 @@ impl Callback {
 }
 
 impl SignIns {
-    /// Begins a sign-in.
+    /// Begins a sign-in. Blocks on the disk.
     pub(crate) fn begin(
         &self,
         account: &Arc<Account>,
@@ -143,7 +165,15 @@ impl SignIns {
             .add_extra_param("nonce", nonce.secret())
             .add_extra_param("login_hint", &account.subject.account);
         if provider.is_entra {
-            request = request.add_extra_param("response_mode", "query");
+            // A form keeps the code out of URLs, and so out of logs on the way. From https to this
+            // machine's http browsers would warn of it.
+            let mode = match redirect.url().scheme() {
+                "https" => "form_post",
+                _ => "query",
+            };
+            request = request
+                .add_extra_param("response_mode", mode)
+                .add_extra_param("claims", claims::parameter(account.wanted().as_ref()));
         }
         let (authorize_url, state) = request.url();
         let now = clock.now();
@@ -223,7 +253,11 @@ impl Account {
             redirect: &pending.redirect,
             verifier: &pending.verifier,
         };
-        let answer = self.application.ask(&self.subject, &grant).await?;
+        let challenge = self.challenge();
+        let answer = self
+            .application
+            .ask(&self.subject, &grant, challenge.as_ref())
+            .await?;
         self.accept(&answer, &pending.scopes, Some(&pending.nonce), now)
             .await
     }
@@ -266,9 +300,11 @@ impl Account {
             scopes: scopes.clone(),
             signed_in_at: now,
             refreshed_at: now,
+            claims: None,
         };
         self.on_disk(move |account| account.set_sign_in(&record))
             .await?;
+        self.answered();
         self.adopt(AccessToken::new(answer, now));
         Ok(SignedIn {
             principal,
@@ -357,8 +393,6 @@ pub(crate) fn is_guid(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret as _;
-
     use super::*;
 
     #[test]
@@ -366,6 +400,7 @@ mod tests {
         for (query, expected) in [
             ("code=c&state=s", Some(Ok("c"))),
             ("state=s&code=c&session_state=x", Some(Ok("c"))),
+            ("state=s&code=c&iss=https%3A%2F%2Flogin.test", Some(Ok("c"))),
             (
                 "state=s&error=access_denied&error_description=AADSTS65004%3A+no",
                 Some(Err("access_denied")),
@@ -386,6 +421,12 @@ mod tests {
                     .map_err(|refusal| refusal.error.as_str())
             });
             assert_eq!(outcome, expected, "{query}");
+            if let Some(callback) = found {
+                let again = Callback::from_query(callback.to_query().expose_secret()).unwrap();
+                assert_eq!(again.state, callback.state);
+                assert_eq!(again.issuer, callback.issuer);
+                assert_eq!(again.outcome.is_ok(), callback.outcome.is_ok());
+            }
         }
         let shown = format!("{:?}", Callback::from_query("code=canary&state=canary"));
         assert!(!shown.contains("canary"), "{shown}");

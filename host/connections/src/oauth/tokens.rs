@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use oauth2::{RefreshToken, TokenResponse};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Account, Answer, AuthError, AuthErrorClass, Credential, Grant};
+use super::{Account, Answer, AuthError, AuthErrorClass, Claims, Credential, Grant, SignInRecord};
 use crate::echo::Echo;
 
 /// How long before its end a token is no longer used: it must outlast the longest request.
@@ -216,7 +216,11 @@ impl Account {
             return self.refresh(credential).await;
         }
         let now = self.clock().now();
-        let answer = self.ask(&Grant::Application, credential).await?;
+        let challenge = self.challenge();
+        let answer = self
+            .ask(&Grant::Application, challenge.as_ref(), credential)
+            .await?;
+        self.answered();
         tracing::debug!(connection = %self.subject.connection, "got a token");
         Ok(Arc::new(AccessToken::new(&answer, now)))
     }
@@ -224,16 +228,54 @@ impl Account {
     async fn ask(
         &self,
         grant: &Grant<'_>,
+        challenge: Option<&Claims>,
         credential: Option<&Credential>,
     ) -> Result<Answer, AuthError> {
+        let (application, subject) = (&self.application, &self.subject);
         match credential {
             Some(_) => {
-                self.application
-                    .ask_with(&self.subject, grant, credential)
+                application
+                    .ask_with(subject, grant, challenge, credential)
                     .await
             }
-            None => self.application.ask(&self.subject, grant).await,
+            None => application.ask(subject, grant, challenge).await,
         }
+    }
+
+    /// Notes what the resource wants, where it is the token in use that it does not take.
+    pub(crate) fn challenged(&self, stale: &Arc<AccessToken>, claims: Claims) {
+        let current = self.tokens.current();
+        if current.is_some_and(|token| Arc::ptr_eq(&token, stale)) {
+            *self
+                .challenge
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(claims);
+        }
+    }
+
+    /// What the last token was refused for.
+    pub(super) fn challenge(&self) -> Option<Claims> {
+        self.challenge
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The challenge was answered.
+    pub(super) fn answered(&self) {
+        *self
+            .challenge
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// What the next sign-in must be asked for with. Blocks on the disk.
+    pub(super) fn wanted(&self) -> Option<Claims> {
+        self.challenge().or_else(|| {
+            // A sign-in that cannot be read is replaced by the one that begins.
+            let mut record = self.sign_in().ok().flatten()?;
+            record.claims.take()
+        })
     }
 
     /// Refreshes. The refresh token that came with the answer is stored before the access token is
@@ -256,7 +298,16 @@ impl Account {
                 // offline_access there would be no new refresh token.
                 scopes: self.application.provider.with_always(&record.scopes),
             };
-            let answer = self.ask(&grant, credential).await?;
+            let challenge = self.challenge().or_else(|| record.claims.clone());
+            let answer = match self.ask(&grant, challenge.as_ref(), credential).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let wanted = error.claims.as_deref().cloned().or(challenge);
+                    return Err(self.keep_wanted(record, wanted, error).await);
+                }
+            };
+            self.answered();
+            record.claims = None;
             if let Some(token) = answer.refresh_token() {
                 record.refresh_token.clone_from(token.secret());
             }
@@ -275,6 +326,28 @@ impl Account {
                 return Ok(token);
             }
         }
+    }
+
+    /// Keeps what the next sign-in must be asked for with, where only a sign-in helps: it may come
+    /// days later, and to another process.
+    async fn keep_wanted(
+        self: &Arc<Self>,
+        mut record: SignInRecord,
+        wanted: Option<Claims>,
+        error: AuthError,
+    ) -> AuthError {
+        let is_new = wanted.is_some() && record.claims != wanted;
+        if error.class == AuthErrorClass::SignInRequired && is_new {
+            record.claims = wanted;
+            let used = SecretString::from(record.refresh_token.as_str());
+            let kept = self
+                .on_disk(move |account| account.replace_sign_in(&record, used.expose_secret()))
+                .await;
+            if let Err(error) = kept {
+                tracing::warn!(connection = %self.subject.connection, %error, "what the next sign-in needs was not kept");
+            }
+        }
+        error
     }
 
     /// Tries a credential that is not stored yet, by the account's own way to a token.

@@ -180,16 +180,30 @@ impl Vault {
         let Some(file) = read(&path, id.kind.remedy())? else {
             return Ok(None);
         };
-        let plain = ring.decrypt(Purpose::Record, &id.identity(), &file.text);
-        plain
-            .as_ref()
-            .and_then(|plain| std::str::from_utf8(plain).ok())
-            .map(|text| Some(SecretString::from(text)))
-            .ok_or_else(|| VaultError::Damaged {
-                path: path.display().to_string(),
-                problem: "its text is not what was written".to_owned(),
-                remedy: id.kind.remedy().to_owned(),
-            })
+        text_of(&ring, id, &file, &path).map(Some)
+    }
+
+    /// Shows every record of these kinds once, in no order, with its text. Files that cannot be read
+    /// are left out: whoever asks for their record is told.
+    pub(crate) fn each(
+        &self,
+        kinds: &[RecordKind],
+        mut see: impl FnMut(RecordName, Result<SecretString, VaultError>),
+    ) -> Result<(), VaultError> {
+        let ring = self.ring();
+        for path in self.files()? {
+            let Ok(Some(file)) = read(&path, RESTORE) else {
+                continue;
+            };
+            let Some(name) = self.name_in(&ring, &path, &file) else {
+                continue;
+            };
+            if kinds.contains(&name.kind) {
+                let text = text_of(&ring, name.id(), &file, &path);
+                see(name, text);
+            }
+        }
+        Ok(())
     }
 
     /// Stores a record in the place of the one before; durable when it returns.
@@ -273,6 +287,25 @@ impl fmt::Debug for Vault {
     }
 }
 
+/// The text of a record that was read.
+fn text_of(
+    ring: &Ring,
+    id: RecordId<'_>,
+    file: &File,
+    path: &Path,
+) -> Result<SecretString, VaultError> {
+    let plain = ring.decrypt(Purpose::Record, &id.identity(), &file.text);
+    plain
+        .as_ref()
+        .and_then(|plain| std::str::from_utf8(plain).ok())
+        .map(SecretString::from)
+        .ok_or_else(|| VaultError::Damaged {
+            path: path.display().to_string(),
+            problem: "its text is not what was written".to_owned(),
+            remedy: id.kind.remedy().to_owned(),
+        })
+}
+
 /// Opens the ring with the operator's key, or with the one that an interrupted rotation made.
 fn unlock(folder: &Path, source: &KeySource, header: &File) -> Result<Ring, VaultError> {
     let open = |key: &VaultKey| open_ring(key, header);
@@ -334,6 +367,11 @@ fn read(path: &Path, remedy: &str) -> Result<Option<File>, VaultError> {
         },
         remedy: remedy.to_owned(),
     };
+    if let Ok(file) = serde_json::from_str::<File>(&text)
+        && file.format == FORMAT
+    {
+        return Ok(Some(file));
+    }
     let Version { format } = serde_json::from_str(&text).map_err(damaged)?;
     if format > FORMAT {
         return Err(VaultError::Newer {

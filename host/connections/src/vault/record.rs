@@ -12,6 +12,8 @@ pub(crate) enum RecordKind {
     SignIn,
     /// A mailbox's id in its directory.
     MailboxId,
+    /// What the project's webhook is signed with.
+    WebhookSecrets,
 }
 
 impl RecordKind {
@@ -20,6 +22,7 @@ impl RecordKind {
             Self::Credentials => "credentials",
             Self::SignIn => "sign-in",
             Self::MailboxId => "mailbox-id",
+            Self::WebhookSecrets => "webhook-secrets",
         }
     }
 
@@ -28,6 +31,7 @@ impl RecordKind {
             Self::Credentials => "enter the connection's client secret or certificate again",
             Self::SignIn => "sign the account in again",
             Self::MailboxId => "remove the file; the id is found again",
+            Self::WebhookSecrets => "make a new one with `docket connections webhook-secret`",
         }
     }
 }

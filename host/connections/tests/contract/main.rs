@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 mod accounts;
+mod claims;
 mod devices;
 mod dialling;
 mod exchanges;

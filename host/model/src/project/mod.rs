@@ -2,13 +2,14 @@
 
 mod connection;
 mod grant;
+mod sign_in_hook;
 mod signatures;
-
-pub use self::signatures::{SignaturePolicy, Signatures};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use self::sign_in_hook::{SignInHook, SignInHookKind, SignInMail, SignInWebhook};
+pub use self::signatures::{SignaturePolicy, Signatures};
 use crate::built_in::BUILT_IN;
 use crate::reader::{Codes, Reader, name_problem};
 use crate::yaml::{Entry, Kind, Name, Node};
@@ -26,7 +27,20 @@ pub struct Project {
     pub plugins: BTreeMap<String, PluginSpec>,
     /// Whose signatures components must have.
     pub signatures: Signatures,
+    /// Where people reach `docket serve`: an origin without a slash at the end.
+    pub public_url: Option<String>,
+    /// How people are told that runs wait for their sign-in.
+    pub sign_in_hook: Option<SignInHook>,
 }
+
+/// The keys of a project.
+const KEYS: [&str; 5] = [
+    "connections",
+    "plugins",
+    "public-url",
+    "sign-in-hook",
+    "signatures",
+];
 
 /// A plugin of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,12 +147,7 @@ pub fn parse_project(source: &SourceFile) -> (Option<Project>, Diagnostics) {
 }
 
 fn read(reader: &mut Reader<'_>, root: &Node) -> Project {
-    let fields = reader.fields(
-        root,
-        "docket.yaml",
-        &["connections", "plugins", "signatures"],
-        &[],
-    );
+    let fields = reader.fields(root, "docket.yaml", &KEYS, &[]);
     let mut project = Project::default();
     if let Some(node) = fields.get("connections") {
         let entries = reader.entries(node, "`connections`");
@@ -161,6 +170,7 @@ fn read(reader: &mut Reader<'_>, root: &Node) -> Project {
     if let Some(node) = fields.get("signatures") {
         project.signatures = signatures::read(reader, node);
     }
+    sign_in_hook::read(reader, fields, &mut project);
     project
 }
 

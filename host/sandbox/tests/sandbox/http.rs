@@ -79,6 +79,7 @@ async fn what_is_malformed_is_refused_before_it_is_recorded() {
             {"url": url, "seal": ["uploadUrl"]},
             {"url": url, "document": "a/b"},
             {"url": url, "document": "a", "seal": ["/uploadUrl"]},
+            {"url": url, "nowhere": true, "seal": ["/uploadUrl"]},
             {"url": "sealed:0-0-0"},
         ]),
     )
@@ -183,6 +184,28 @@ async fn an_answer_goes_straight_into_a_document_if_it_is_a_good_one() {
     );
     assert!(matches!(&journal.effects[0].1[0], Outcome::Answered(answer)
         if matches!(answer.body, AnswerBody::Document(_))));
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_wants_is_dropped_if_it_is_a_good_one() {
+    let outside = Outside::new().await;
+    outside.script.answer(|sent| {
+        let (status, pieces) = match sent.url.rsplit('/').next().unwrap_or_default() {
+            // More than comes inline at all.
+            "good" => (201, vec![Bytes::from(vec![b'x'; 1 << 20]); 5]),
+            _ => (404, vec![Bytes::from_static(b"no such place")]),
+        };
+        Ok(bytes(status, &[("content-type", "text/plain")], pieces))
+    });
+    let get = |path: &str| json!({"url": format!("https://a.example/{path}"), "nowhere": true});
+    let (seen, journal) = fetch(&outside, json!([get("good"), get("bad")])).await;
+    assert_eq!(
+        (&seen[0]["status"], &seen[0]["text"]),
+        (&json!(201), &json!(""))
+    );
+    assert_eq!(seen[1]["text"], "no such place");
+    assert!(matches!(&journal.effects[0].1[0], Outcome::Answered(answer)
+        if matches!(&answer.body, AnswerBody::Text(text) if text.is_empty())));
 }
 
 #[tokio::test]

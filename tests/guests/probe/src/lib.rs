@@ -26,6 +26,8 @@ struct Fetch {
     #[serde(default)]
     seal: Vec<String>,
     document: Option<String>,
+    #[serde(default)]
+    nowhere: bool,
 }
 
 #[derive(Deserialize)]
@@ -301,6 +303,7 @@ fn build<'a>(call: &'a Call, fetch: &Fetch) -> docket_plugin_sdk::RequestBuilder
     }
     match &fetch.document {
         Some(name) => request.into_document(name, None, u64::MAX),
+        None if fetch.nowhere => request.without_answer(),
         None => request,
     }
 }

@@ -1,69 +1,63 @@
-//! Client secrets and certificates: stored, and rotated.
+//! Client secrets, certificates and the webhook's secret: stored, and rotated.
 
 use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
 
 use anyhow::Result;
-use docket_connections::Credential;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::{refused, registration};
+use super::registration;
+use crate::administration::{Desk, How, NewCredential};
 use crate::cli::CredentialArgs;
 use crate::exit::{Exit, Failed};
-use crate::host::Host;
 use crate::render::{self, note};
 
 /// The longest client secret or certificate that is read, in bytes.
 const MOST: u64 = 64 << 10;
 
 /// Stores a credential in the place of the one before, or beside it.
-pub(super) fn add(
-    host: &Host,
+pub(super) async fn add(
+    desk: &Desk,
     name: &str,
     arguments: &CredentialArgs,
     beside: bool,
     as_json: bool,
 ) -> Result<Exit> {
-    if !as_json && asks(arguments) {
-        registration::show(host, name, false)?;
+    let app = desk.registration(name).await.ok();
+    if let Some(app) = app.as_ref().filter(|_| !as_json && asks(arguments)) {
+        registration::print(app);
         note!("");
     }
-    let credential = read(arguments)?;
-    let about = credential.status();
-    let stored = match beside {
-        true => host.connections.add_credential(name, credential),
-        false => host.connections.set_credential(name, credential),
+    let how = match beside {
+        true => How::Beside,
+        false => How::Replace,
     };
-    stored.map_err(refused)?;
-    let spec = host.project.spec.connections.get(name);
-    if as_json {
-        render::line(&json!({"connection": name, "credential": about}).to_string());
-    } else if spec.is_some_and(|spec| spec.account.is_some()) {
-        note!("stored; next: docket connections authorize {name}");
-    } else {
-        note!("stored; next: docket connections test {name}");
+    let about = desk.take_credential(name, read(arguments, how)?).await?;
+    // Nobody signs in where there is no platform to come back to.
+    let next = match app.is_some_and(|app| app["platform"].is_string()) {
+        true => "authorize",
+        false => "test",
+    };
+    match as_json {
+        true => render::line(&json!({"connection": name, "credential": about}).to_string()),
+        false => note!("stored; next: docket connections {next} {name}"),
     }
     Ok(Exit::Success)
 }
 
 /// Tries a new credential at the sign-in service, and takes it into use if it is accepted.
 pub(super) async fn rotate(
-    host: &Host,
+    desk: &Desk,
     name: &str,
     arguments: &CredentialArgs,
     as_json: bool,
 ) -> Result<Exit> {
-    let credential = read(arguments)?;
-    let about = credential.status();
-    host.connections
-        .rotate_credential(name, credential)
-        .await
-        .map_err(|error| {
-            refused(error).with_help("nothing has changed: the credential in use stays in use")
-        })?;
+    let new = read(arguments, How::Rotate)?;
+    let about = desk.take_credential(name, new).await?;
     if as_json {
         render::line(&json!({"connection": name, "credential": about}).to_string());
     } else {
@@ -75,33 +69,63 @@ pub(super) async fn rotate(
     Ok(Exit::Success)
 }
 
+/// Makes a secret for the webhook and prints it, or stores one that was made elsewhere.
+pub(super) async fn webhook_secret(
+    desk: &Desk,
+    file_with_it: Option<&Path>,
+    as_json: bool,
+) -> Result<Exit> {
+    let given = match file_with_it {
+        Some(path) if path == Path::new("-") => Some(from_stdin("the webhook's secret")?),
+        Some(path) => Some(file(path)?),
+        None => None,
+    };
+    let made = desk.take_webhook_secret(given).await?;
+    let made = made.as_ref().map(|secret| secret.expose_secret());
+    match (made, as_json) {
+        (made, true) => render::line(&json!({"secret": made}).to_string()),
+        (Some(secret), false) => {
+            render::line(secret);
+            note!("give it to the receiver; it is not shown again");
+        }
+        (None, false) => note!("stored"),
+    }
+    Ok(Exit::Success)
+}
+
 fn asks(arguments: &CredentialArgs) -> bool {
     arguments.secret_file.is_none() && arguments.certificate.is_none()
 }
 
-fn read(arguments: &CredentialArgs) -> Result<Credential> {
-    let invalid = |error: docket_connections::InvalidCredential| {
-        Failed::new(Exit::Invalid, error.to_string())
+fn read(arguments: &CredentialArgs, how: How) -> Result<NewCredential> {
+    let mut new = NewCredential {
+        secret: None,
+        certificate: None,
+        expires: arguments.expires.as_deref().map(end_of).transpose()?,
+        how,
     };
     if let Some(path) = &arguments.certificate {
-        return Ok(Credential::certificate(&file(path)?).map_err(invalid)?);
+        new.certificate = Some(file(path)?.expose_secret().to_owned());
+        return Ok(new);
     }
     let secret = match &arguments.secret_file {
         Some(path) => file(path)?,
-        None => {
-            if std::io::stdin().is_terminal() {
-                note!("the client secret's value, then Enter and Ctrl-D:");
-            }
-            let mut text = String::new();
-            std::io::stdin().take(MOST).read_to_string(&mut text)?;
-            SecretString::from(text)
-        }
+        None => from_stdin("the client secret's value")?,
     };
-    let expires = arguments.expires.as_deref().map(end_of).transpose()?;
-    Ok(Credential::secret(&secret, expires).map_err(invalid)?)
+    new.secret = Some(secret.expose_secret().to_owned());
+    Ok(new)
 }
 
-fn file(path: &std::path::Path) -> Result<SecretString> {
+fn from_stdin(what: &str) -> Result<SecretString> {
+    if std::io::stdin().is_terminal() {
+        note!("{what}, then Enter and Ctrl-D:");
+    }
+    let mut text = String::new();
+    std::io::stdin().take(MOST).read_to_string(&mut text)?;
+    Ok(SecretString::from(text))
+}
+
+fn file(path: &Path) -> Result<SecretString> {
     let unreadable =
         |error: std::io::Error| Failed::new(Exit::Invalid, format!("{}: {error}", path.display()));
     let mut text = String::new();

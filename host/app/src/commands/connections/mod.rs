@@ -1,4 +1,5 @@
-//! `docket connections`: the app registration, the credentials, the sign-ins, and how things stand.
+//! `docket connections`: the app registration, the credentials, the sign-ins, and how things stand. Where
+//! a process serves the data folder, that one does it.
 
 mod credential;
 mod probe;
@@ -7,46 +8,35 @@ mod sign_in;
 mod status;
 
 use anyhow::Result;
-use docket_connections::ConnectionError;
 
 pub(crate) use self::sign_in::sign_in;
+use crate::administration::Desk;
 use crate::cli::{ConnectionsCommand, Global};
-use crate::exit::{Exit, Failed};
-use crate::host::Host;
-use crate::project::Project;
+use crate::exit::Exit;
 
 pub(crate) async fn run(global: &Global, command: ConnectionsCommand) -> Result<Exit> {
-    let host = Host::open(Project::load(global)?, global).await?;
+    let desk = Desk::open(global).await?;
     match command {
         ConnectionsCommand::Add {
             name,
             credential,
             beside,
-        } => credential::add(&host, &name, &credential, beside, global.json),
+        } => credential::add(&desk, &name, &credential, beside, global.json).await,
         ConnectionsCommand::RotateSecret { name, credential } => {
-            credential::rotate(&host, &name, &credential, global.json).await
+            credential::rotate(&desk, &name, &credential, global.json).await
         }
-        ConnectionsCommand::Show { name } => registration::show(&host, &name, global.json),
+        ConnectionsCommand::Show { name } => registration::show(&desk, &name, global.json).await,
         ConnectionsCommand::Authorize(arguments) => {
-            sign_in::authorize(&host, &arguments, global.json).await
+            sign_in::authorize(&desk, &arguments, global.json).await
         }
-        ConnectionsCommand::List => status::list(&host, global.json),
-        ConnectionsCommand::KeepAlive => status::keep_alive(&host, global.json).await,
-        ConnectionsCommand::Test(arguments) => probe::test(&host, &arguments, global.json).await,
-        ConnectionsCommand::Rights { name, script: _ } => probe::rights(&host, name.as_deref()),
+        ConnectionsCommand::List => status::list(&desk, global.json).await,
+        ConnectionsCommand::KeepAlive => status::keep_alive(&desk, global.json).await,
+        ConnectionsCommand::Test(arguments) => probe::test(&desk, &arguments, global.json).await,
+        ConnectionsCommand::Rights { name, script: _ } => {
+            probe::rights(&desk, name.as_deref()).await
+        }
+        ConnectionsCommand::WebhookSecret { secret_file } => {
+            credential::webhook_secret(&desk, secret_file.as_deref(), global.json).await
+        }
     }
-}
-
-/// An error of the connections, with the exit code that tells what kind of help it needs.
-fn refused(error: ConnectionError) -> Failed {
-    let exit = match &error {
-        ConnectionError::Unknown(_)
-        | ConnectionError::Binding(_)
-        | ConnectionError::Credential(_)
-        | ConnectionError::NobodySignsIn(_)
-        | ConnectionError::NoRedirect(_) => Exit::Invalid,
-        ConnectionError::Vault(_) => Exit::Storage,
-        ConnectionError::Auth(_) => Exit::SignInNeeded,
-    };
-    Failed::new(exit, error.to_string())
 }

@@ -1,61 +1,61 @@
 //! The app registration that a connection needs, field by field.
 
 use anyhow::Result;
+use serde_json::Value;
 
-use super::refused;
+use crate::administration::Desk;
 use crate::exit::Exit;
-use crate::host::Host;
 use crate::render;
 
 /// Shows what to enter where.
-pub(super) fn show(host: &Host, name: &str, as_json: bool) -> Result<Exit> {
-    let app = host
-        .connections
-        .registration(name, &host.scopes(name))
-        .map_err(refused)?;
-    if as_json {
-        render::line(&serde_json::to_string(&app)?);
-        return Ok(Exit::Success);
+pub(super) async fn show(desk: &Desk, name: &str, as_json: bool) -> Result<Exit> {
+    let app = desk.registration(name).await?;
+    match as_json {
+        true => render::line(&app.to_string()),
+        false => print(&app),
     }
+    Ok(Exit::Success)
+}
+
+/// Prints a registration.
+pub(super) fn print(app: &Value) {
+    let text = |name: &str| app[name].as_str().unwrap_or_default();
+    let list = |name: &str| app[name].as_array().into_iter().flatten();
     let mut rows = vec![
-        row("Where", app.portal.as_str()),
-        row("Directory", &app.tenant),
-        row("Name", &app.name),
-        row("Application (client) ID", &app.client_id),
-        row("Supported account types", app.account_types),
+        row("Where", text("portal")),
+        row("Directory", text("tenant")),
+        row("Name", text("name")),
+        row("Application (client) ID", text("client-id")),
+        row("Supported account types", text("account-types")),
     ];
-    if let Some(platform) = app.platform {
+    if let Some(platform) = app["platform"].as_str() {
         rows.push(row("Authentication > Platform", platform));
     }
-    rows.extend(
-        app.redirect_uris
-            .iter()
-            .map(|uri| row("Authentication > Redirect URI", uri)),
-    );
-    let public = if app.allow_public_client_flows {
-        "Yes"
-    } else {
-        "No"
+    let uris = list("redirect-uris").filter_map(Value::as_str);
+    rows.extend(uris.map(|uri| row("Authentication > Redirect URI", uri)));
+    let public = match app["allow-public-client-flows"].as_bool() {
+        Some(true) => "Yes",
+        _ => "No",
     };
     rows.push(row("Authentication > Allow public client flows", public));
-    rows.extend(app.permissions.iter().map(|permission| {
-        let kind = match permission.kind {
-            docket_connections::PermissionKind::Delegated => "Delegated",
-            docket_connections::PermissionKind::Application => "Application",
+    rows.extend(list("permissions").map(|permission| {
+        let name = permission["name"].as_str().unwrap_or_default();
+        let kind = match permission["kind"].as_str() {
+            Some("application") => "Application",
+            _ => "Delegated",
         };
         row(
             "API permissions > Microsoft Graph",
-            &format!("{} ({kind})", permission.name),
+            &format!("{name} ({kind})"),
         )
     }));
-    rows.push(row("Admin consent", app.admin_consent.as_str()));
-    rows.push(row("Certificates & secrets", app.credential));
+    rows.push(row("Admin consent", text("admin-consent")));
+    rows.push(row("Certificates & secrets", text("credential")));
     render::line(&render::table(&["app registration", ""], &rows));
     render::line("\nThen:");
-    for (number, step) in app.then.iter().enumerate() {
+    for (number, step) in list("then").filter_map(Value::as_str).enumerate() {
         render::line(&format!("  {}. {step}", number + 1));
     }
-    Ok(Exit::Success)
 }
 
 fn row(field: &str, value: &str) -> Vec<String> {

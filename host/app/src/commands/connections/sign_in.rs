@@ -3,19 +3,19 @@
 use std::future::Future;
 
 use anyhow::{Context as _, Result};
-use docket_connections::{ConnectionError, FinishError, LoopbackRedirect, SignedIn};
+use docket_connections::{LoopbackRedirect, SignedIn};
+use jiff::Timestamp;
 use serde_json::json;
 use url::Url;
 
-use super::refused;
+use crate::administration::Desk;
 use crate::cli::AuthorizeArgs;
 use crate::exit::{Exit, Failed};
-use crate::host::Host;
 use crate::render::{self, note};
 
 /// Signs the account of a connection in, or one of its users.
 pub(super) async fn authorize(
-    host: &Host,
+    desk: &Desk,
     arguments: &AuthorizeArgs,
     as_json: bool,
 ) -> Result<Exit> {
@@ -27,9 +27,9 @@ pub(super) async fn authorize(
     } = arguments;
     let user = user.as_deref();
     let signed_in = if *device {
-        by_device_code(host, name, user, as_json).await?
+        by_device_code(desk, name, user, as_json).await?
     } else {
-        sign_in(host, name, user, |link| async move {
+        sign_in(desk, name, user, |link| async move {
             note!("sign in here:\n\n  {link}\n");
             if !no_browser {
                 open_browser(&link);
@@ -56,38 +56,31 @@ pub(super) async fn authorize(
 }
 
 async fn by_device_code(
-    host: &Host,
+    desk: &Desk,
     name: &str,
     user: Option<&str>,
     as_json: bool,
 ) -> Result<SignedIn> {
-    let begun = host
-        .connections
-        .begin_device_sign_in(name, user, &host.scopes(name))
-        .await
-        .map_err(refused)?;
-    note!("{}", begun.message);
+    let begun = desk.begin_device(name, user).await?;
+    let shown = begun.shown();
+    let text = |name: &str| shown[name].as_str().unwrap_or_default();
+    note!("{}", text("message"));
+    let end = text("expires-at").parse().unwrap_or(Timestamp::MAX);
     note!(
         "  sign in as {}; the code is good until {}",
-        begun.account(),
-        begun.expires_at.strftime("%R UTC")
+        text("account"),
+        end.strftime("%R UTC")
     );
     if as_json {
-        render::line(&serde_json::to_string(&begun)?);
+        render::line(&shown.to_string());
     }
-    let finished = host.connections.finish_device_sign_in(begun);
-    given_up_by_ctrl_c(async {
-        finished
-            .await
-            .map_err(|error| refused(ConnectionError::Auth(error)).into())
-    })
-    .await
+    given_up_by_ctrl_c(desk.finish_device(begun)).await
 }
 
 /// Signs an account in by the loopback redirect: `visit` gets the link and returns once somebody
 /// goes there.
 pub(crate) async fn sign_in<F>(
-    host: &Host,
+    desk: &Desk,
     name: &str,
     user: Option<&str>,
     visit: impl FnOnce(Url) -> F,
@@ -99,20 +92,13 @@ where
         .await
         .context("loopback cannot be listened on")?;
     let uri = redirect.redirect_uri();
-    let begun = host
-        .connections
-        .begin_sign_in(name, user, Some(&uri), &host.scopes(name))
-        .map_err(refused)?;
+    let begun = desk.begin_sign_in(name, user, &uri).await?;
     let visited = visit(begun.authorize_url);
     let answered = redirect.wait(&begun.state);
     // Whoever cannot even open the page is not waited for.
     let ((), answer) =
         tokio::try_join!(visited, given_up_by_ctrl_c(async { Ok(answered.await?) }))?;
-    let finished = host.connections.finish_sign_in(answer).await;
-    Ok(finished.map_err(|error| match error {
-        FinishError::Auth(error) => refused(ConnectionError::Auth(error)),
-        other => Failed::new(Exit::SignInNeeded, other.to_string()),
-    })?)
+    desk.finish_sign_in(answer).await
 }
 
 async fn given_up_by_ctrl_c<T>(waiting: impl Future<Output = Result<T>>) -> Result<T> {

@@ -1,25 +1,23 @@
 //! How connections are, what is going to end, and keeping idle sign-ins alive.
 
 use anyhow::Result;
-use docket_connections::{ConnectionStatus, Lapse, Severity, VaultError};
-use serde_json::json;
+use docket_connections::{ConnectionStatus, Lapse, Severity};
+use jiff::Timestamp;
+use serde_json::Value;
 
-use crate::exit::{Exit, Failed};
-use crate::host::Host;
+use crate::administration::Desk;
+use crate::exit::Exit;
 use crate::render::{self, note};
 
-fn unreadable(error: VaultError) -> Failed {
-    Failed::new(Exit::Storage, error.to_string())
-}
-
-/// Lists the connections, and below them what ends within 30 days.
-pub(super) fn list(host: &Host, as_json: bool) -> Result<Exit> {
-    let status = host.connections.status().map_err(unreadable)?;
-    let lapses = host.connections.forecast(host.now()).map_err(unreadable)?;
+/// Lists the connections, below them who must sign in, and what ends within 30 days.
+pub(super) async fn list(desk: &Desk, as_json: bool) -> Result<Exit> {
+    let mut found = desk.list().await?;
     if as_json {
-        render::line(&json!({"connections": status, "forecast": lapses}).to_string());
+        render::line(&found.to_string());
         return Ok(Exit::Success);
     }
+    let status: Vec<ConnectionStatus> = serde_json::from_value(found["connections"].take())?;
+    let lapses: Vec<Lapse> = serde_json::from_value(found["forecast"].take())?;
     let rows: Vec<_> = status.iter().map(row).collect();
     let head = [
         "connection",
@@ -31,11 +29,45 @@ pub(super) fn list(host: &Host, as_json: bool) -> Result<Exit> {
         "last used",
     ];
     render::line(&render::table(&head, &rows));
+    let needed = found["sign-ins-needed"].as_array();
+    if let Some(needed) = needed.filter(|needed| !needed.is_empty()) {
+        who_must_sign_in(needed);
+    }
     for problem in status.iter().flat_map(|one| &one.problems) {
         note!("damaged: {problem}");
     }
     lapses.iter().for_each(warn);
     Ok(Exit::Success)
+}
+
+/// Lists the people who must sign in.
+fn who_must_sign_in(needed: &[Value]) {
+    let moment = |value: &Value| {
+        let at = value
+            .as_str()
+            .and_then(|text| text.parse::<Timestamp>().ok());
+        at.map(|at| at.strftime("%F %R").to_string())
+    };
+    let rows: Vec<_> = needed
+        .iter()
+        .map(|one| {
+            let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+            vec![
+                one["user"].as_str().unwrap_or("its account").to_owned(),
+                text("connection"),
+                one["runs"].to_string(),
+                moment(&one["since"]).unwrap_or_default(),
+                moment(&one["told-at"]).unwrap_or("not yet".to_owned()),
+            ]
+        })
+        .collect();
+    let head = ["who must sign in", "connection", "runs", "since", "told"];
+    render::line(&format!("\n{}", render::table(&head, &rows)));
+    for one in needed {
+        if let Some(error) = one["error"].as_str() {
+            note!("nobody could be told: {error}");
+        }
+    }
 }
 
 fn row(status: &ConnectionStatus) -> Vec<String> {
@@ -92,28 +124,25 @@ pub(crate) fn warn(lapse: &Lapse) {
 }
 
 /// Refreshes the sign-ins that nobody used for a day.
-pub(super) async fn keep_alive(host: &Host, as_json: bool) -> Result<Exit> {
-    let kept = host
-        .connections
-        .keep_alive(host.now())
-        .await
-        .map_err(unreadable)?;
-    let failed = kept.iter().filter(|one| one.error.is_some()).count();
+pub(super) async fn keep_alive(desk: &Desk, as_json: bool) -> Result<Exit> {
+    let kept = desk.keep_alive().await?;
     if as_json {
-        render::line(&json!({"refreshed": kept.len() - failed, "accounts": kept}).to_string());
+        render::line(&kept.to_string());
     } else {
-        for one in &kept {
-            match &one.error {
-                None => note!("{}: {} is kept alive", one.connection, one.account),
-                Some(error) => {
-                    note!("{}: {error}", one.connection);
+        for one in kept["accounts"].as_array().into_iter().flatten() {
+            let text = |name: &str| one[name].as_str().unwrap_or_default();
+            match one["error"]["message"].as_str() {
+                None => note!("{}: {} is kept alive", text("connection"), text("account")),
+                Some(message) => {
+                    let remedy = one["error"]["remedy"].as_str().unwrap_or_default();
+                    note!("{}: {message}; {remedy}", text("connection"));
                 }
             }
         }
-        note!("{} refreshed, {failed} failed", kept.len() - failed);
+        note!("{} refreshed, {} failed", kept["refreshed"], kept["failed"]);
     }
-    Ok(match failed {
-        0 => Exit::Success,
+    Ok(match kept["failed"].as_u64() {
+        Some(0) => Exit::Success,
         _ => Exit::SignInNeeded,
     })
 }

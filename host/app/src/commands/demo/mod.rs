@@ -5,6 +5,7 @@ mod sign_in;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use docket_model::{RunId, RunResult};
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 use self::seen::Seen;
 
+use crate::administration::Desk;
 use crate::cli::{DemoArgs, Global};
 use crate::commands::{connections, run, tenant};
 use crate::exit::{Exit, Failed};
@@ -89,13 +91,16 @@ impl Stage {
             global,
             folder,
         };
-        let host = stage.open().await?;
+        if arguments.sign_in {
+            sign_in::add_hook(&stage.project())?;
+        }
+        let host = Arc::new(stage.open().await?);
         for connection in [CONNECTION, sign_in::PEOPLE] {
             let secret = SecretString::from(tenant::client_secret(&stage.tenant)?);
             host.connections
                 .set_client_secret(connection, &secret, None)?;
         }
-        sign_in(&host, &stage.tenant).await?;
+        sign_in(&Desk::Here(host), &stage.tenant).await?;
         Ok(stage)
     }
 
@@ -139,8 +144,8 @@ fn ended(id: &RunId, workflow: &str, result: &RunResult) -> Value {
 }
 
 /// The real flow, with the tenant's person at the browser.
-async fn sign_in(host: &Host, tenant: &Tenant) -> Result<()> {
-    let signed_in = connections::sign_in(host, CONNECTION, None, |link| async move {
+async fn sign_in(desk: &Desk, tenant: &Tenant) -> Result<()> {
+    let signed_in = connections::sign_in(desk, CONNECTION, None, |link| async move {
         tenant.sign_in(&link, tenant::SERVICE_ACCOUNT).await?;
         Ok(())
     })

@@ -1,6 +1,7 @@
-//! `docket demo --sign-in`: runs park while a person has not signed in and while a client secret has
-//! expired, and go on by themselves.
+//! `docket demo --sign-in`: runs park while a person has not signed in, who gets one mail that says so,
+//! and while a client secret has expired; and they go on by themselves.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -15,16 +16,31 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{CONNECTION, Stage, contract_inputs, ended};
+use super::{CONNECTION, Seen, Stage, contract_inputs, ended};
 use crate::host::Host;
 use crate::inputs;
 use crate::render::note;
+use crate::sign_ins::{Asking, Need, link};
 use crate::waking;
 
 /// The connection that everybody signs in to for themselves.
 pub(super) const PEOPLE: &str = "people";
 const ANNA: &str = "anna@contoso.example";
 const BEN: &str = "ben@contoso.example";
+
+/// Adds to the project how people are told.
+pub(super) fn add_hook(project: &Path) -> Result<()> {
+    let file = project.join("docket.yaml");
+    let mut text = std::fs::read_to_string(&file)?;
+    text += "
+public-url: http://localhost:8080
+sign-in-hook:
+  mail:
+    connection: contoso
+    from: contracts@contoso.example
+";
+    Ok(std::fs::write(file, text)?)
+}
 
 /// Plays both acts, and gives the runs.
 pub(super) async fn play(stage: &Stage) -> Result<Vec<Value>> {
@@ -35,7 +51,7 @@ pub(super) async fn play(stage: &Stage) -> Result<Vec<Value>> {
 
 /// Two runs need Anna, who has not signed in.
 async fn person(stage: &Stage) -> Result<Vec<Value>> {
-    let mut show = Show::open(stage).await?;
+    let mut show = Show::open(stage, true).await?;
     note!("\nTwo runs act as {ANNA}, who has not signed in:");
     for title in ["Lease 2026-118", "Service contract 2026-119"] {
         let given = [
@@ -55,6 +71,9 @@ async fn person(stage: &Stage) -> Result<Vec<Value>> {
     }
     show.until_all_wait().await?;
 
+    note!("\nOne mail tells {ANNA}:");
+    show.until_told(stage).await?;
+
     note!("\nSomebody else answers the request:");
     let refusal = show.sign_in(stage, BEN).await.err();
     note!(
@@ -70,7 +89,7 @@ async fn person(stage: &Stage) -> Result<Vec<Value>> {
 /// The client secret expires, which nobody noticed.
 async fn secret(stage: &Stage) -> Result<Vec<Value>> {
     // A new process has no access token, and needs the secret to get one.
-    let mut show = Show::open(stage).await?;
+    let mut show = Show::open(stage, false).await?;
     let tenant = stage.tenant.state();
     tenant.expire_secret(DEMO_CLIENT_ID, None)?;
     note!("\nThe client secret has expired:");
@@ -103,12 +122,13 @@ async fn secret(stage: &Stage) -> Result<Vec<Value>> {
 
 /// A host that drives its runs, and what became of them.
 struct Show {
-    host: Host,
+    host: Arc<Host>,
     under_way: Vec<RunId>,
     news: mpsc::UnboundedReceiver<(RunId, News)>,
     shutdown: CancellationToken,
     serving: JoinHandle<()>,
     waking: JoinHandle<()>,
+    asking: JoinHandle<()>,
 }
 
 /// What the show waits for.
@@ -118,12 +138,21 @@ enum News {
 }
 
 impl Show {
-    async fn open(stage: &Stage) -> Result<Self> {
-        let host = stage.open().await?;
+    /// `tells` is whether people are told of needed sign-ins.
+    async fn open(stage: &Stage, tells: bool) -> Result<Self> {
+        let host = Arc::new(stage.open().await?);
         let (tell, news) = mpsc::unbounded_channel();
+        let (needs, needed) = mpsc::unbounded_channel();
+        let base = host.project.spec.public_url.clone().unwrap_or_default();
+        let asking = Asking::open(&host, &base)?.filter(|_| tells);
+        let asking = tokio::spawn(async move {
+            if let Some(asking) = asking {
+                asking.run(needed).await;
+            }
+        });
         let scheduler = Scheduler::new(
             Arc::clone(&host.engine),
-            Arc::new(Watch(tell)),
+            Arc::new(Watch { tell, needs }),
             SchedulerSettings::default(),
         );
         let shutdown = CancellationToken::new();
@@ -145,6 +174,7 @@ impl Show {
             shutdown,
             serving,
             waking,
+            asking,
         })
     }
 
@@ -211,11 +241,34 @@ impl Show {
         Ok(())
     }
 
+    /// Waits for the run of the mail that asks for the sign-in, and shows what it says.
+    async fn until_told(&mut self, stage: &Stage) -> Result<()> {
+        loop {
+            if let (run, News::Ended(result)) = self.next().await? {
+                anyhow::ensure!(
+                    !self.under_way.contains(&run) && matches!(result, RunResult::Succeeded { .. }),
+                    "{run} ended, and the mail should be sent: {result:?}"
+                );
+                break;
+            }
+        }
+        for mail in &Seen::ask(&stage.tenant).await?.sent {
+            let text = |name: &str| mail[name].as_str().unwrap_or_default().to_owned();
+            note!("  {}, to {}", text("subject"), mail["to"]);
+        }
+        let anna = docket_model::Account::new(PEOPLE, Some(ANNA));
+        let base = self.host.project.spec.public_url.clone();
+        note!("  with the link {}", link(&base.unwrap_or_default(), &anna));
+        Ok(())
+    }
+
     /// Waits for the ends of all runs, and closes the host.
     async fn until_all_end(mut self) -> Result<Vec<Value>> {
         let mut runs = Vec::new();
         while runs.len() < self.under_way.len() {
-            if let (run, News::Ended(result)) = self.next().await? {
+            if let (run, News::Ended(result)) = self.next().await?
+                && self.under_way.contains(&run)
+            {
                 let about = self.host.store.run(&run).await?;
                 let workflow = about.map(|about| about.workflow).unwrap_or_default();
                 runs.push(ended(&run, &workflow, &result));
@@ -223,8 +276,10 @@ impl Show {
         }
         self.shutdown.cancel();
         self.serving.await?;
-        self.waking.abort();
-        let _ = self.waking.await;
+        for task in [self.waking, self.asking] {
+            task.abort();
+            let _ = task.await;
+        }
         Ok(runs)
     }
 
@@ -234,13 +289,19 @@ impl Show {
 }
 
 /// Shows what happens, and tells the show.
-struct Watch(mpsc::UnboundedSender<(RunId, News)>);
+struct Watch {
+    tell: mpsc::UnboundedSender<(RunId, News)>,
+    needs: mpsc::UnboundedSender<Need>,
+}
 
 impl Reporter for Watch {
     fn event(&self, run: &RunId, event: &Event) {
         let news = match &event.kind {
             EventKind::StepWaiting { path, wait, .. } => {
                 note!("  … {run}  {path} waits for {}", wait.on);
+                if let Some(need) = Need::of(run, event) {
+                    let _ = self.needs.send(need);
+                }
                 News::Waits
             }
             EventKind::RunFinished { result } => {
@@ -255,7 +316,7 @@ impl Reporter for Watch {
             _ => return,
         };
         // Nobody listens once the show is over.
-        let _ = self.0.send((run.clone(), news));
+        let _ = self.tell.send((run.clone(), news));
     }
 
     fn log(&self, _run: &RunId, _path: &StepPath, _level: LogLevel, _message: &str) {}

@@ -1,12 +1,13 @@
 //! `docket run` where a serving process owns the data folder: that one starts the run and drives it,
-//! and this one waits for its end.
+//! and this one shows its steps.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use docket_model::{DocumentRef, InputSpec, RunId, RunResult};
+use docket_engine::Reporter as _;
+use docket_model::{Account, DocumentRef, Event, InputSpec, RunId, RunResult};
 use serde_json::{Value, json};
 
 use super::Done;
@@ -15,6 +16,8 @@ use crate::exit::{Exit, Failed};
 use crate::inputs;
 use crate::render::note;
 use crate::server::client::Serving;
+use crate::sign_ins::link;
+use crate::view::RunView;
 
 /// How often a run is looked at that waits for time to pass.
 const LOOK: Duration = Duration::from_secs(1);
@@ -45,8 +48,13 @@ pub(super) async fn run(serving: &Serving, arguments: &RunArgs) -> Result<Done> 
         "{workflow}  run {id}, by the process that serves {}",
         serving.url()
     );
+    let steps = about["steps"].as_array().into_iter().flatten();
+    let view = RunView::of(steps.map(|step| {
+        let text = |name: &str| step[name].as_str().unwrap_or_default().to_owned();
+        (text("id"), text("uses"))
+    }));
     let result = tokio::select! {
-        result = end(serving, &id) => result?,
+        result = end(serving, &id, &view) => result?,
         _ = tokio::signal::ctrl_c() => {
             let message = format!("run {id} goes on, and nobody waits for it here");
             return Err(Failed::new(Exit::RunFailed, message)
@@ -68,10 +76,17 @@ async fn store(serving: &Serving, path: &Path) -> Result<DocumentRef> {
     serving.put_document(&name, bytes).await
 }
 
-/// Waits for a run's end, or until it waits for somebody.
-async fn end(serving: &Serving, id: &RunId) -> Result<RunResult> {
+/// Shows what the run does, until its end or until it waits for somebody.
+async fn end(serving: &Serving, id: &RunId, view: &RunView) -> Result<RunResult> {
+    let mut shown = 0;
     loop {
-        let run = serving.get(&format!("/api/runs/{id}?wait=true")).await?;
+        let path = format!("/api/runs/{id}?wait=true&after={shown}");
+        let run = serving.get(&path).await?;
+        let events: Vec<Event> = serde_json::from_value(run["events"].clone())?;
+        shown += events.len();
+        for event in &events {
+            view.event(id, event);
+        }
         if !run["result"].is_null() {
             return Ok(serde_json::from_value(run["result"].clone())?);
         }
@@ -96,11 +111,8 @@ fn somebody(serving: &Serving, id: &RunId, wait: &Value) -> Option<Failed> {
     Some(match text("kind") {
         "timer" | "retry" => return None,
         "sign-in" => {
-            let mut link = format!("{}/sign-in/{}", serving.url(), text("connection"));
-            if let Some(user) = wait["user"].as_str() {
-                let mut query = url::form_urlencoded::Serializer::new(String::new());
-                link += &format!("?{}", query.append_pair("user", user).finish());
-            }
+            let account = Account::new(text("connection"), wait["user"].as_str());
+            let link = link(&serving.url(), &account);
             Failed::new(
                 Exit::SignInNeeded,
                 format!("{message}: {}", text("message")),

@@ -1,70 +1,54 @@
 //! What the records of runs prove: that they are as they were written, and what was done.
 
 use anyhow::Result;
-use docket_engine::{Receipt, RunFilter, Verdict};
-use docket_model::RunId;
-use serde_json::{Value, json};
+use docket_engine::Receipt;
+use serde_json::Value;
 
-use super::{run_id, unknown};
 use crate::answers::result_word;
 use crate::exit::Exit;
-use crate::host::{Host, engine_failed, store_failed};
 use crate::render::{self, note};
 
-/// Verifies one run's record, or those of all.
-pub(super) async fn verify(host: &Host, id: Option<&str>, as_json: bool) -> Result<Exit> {
-    let runs: Vec<RunId> = match id {
-        Some(id) => vec![run_id(id)?],
-        None => {
-            let all = host.store.runs(RunFilter::default()).await;
-            let all = all.map_err(|error| store_failed(&error))?;
-            all.into_iter().map(|run| run.id).collect()
-        }
-    };
-    let mut found = Vec::new();
-    let mut broken = 0;
-    for run in &runs {
-        let verdict = host.store.verify(run).await;
-        match verdict.map_err(|error| store_failed(&error))? {
-            Verdict::Intact { events, head } => {
-                if !as_json {
-                    render::line(&format!("{run}  intact, {events} events, head {head}"));
-                }
-                found.push(json!({"id": run, "intact": true, "events": events, "head": head}));
-            }
-            Verdict::Broken { event, why } => {
-                broken += 1;
-                if !as_json {
-                    render::line(&format!("{run}  CHANGED at event {event}: {why}"));
-                }
-                found.push(json!({"id": run, "intact": false, "event": event, "why": why}));
-            }
-            Verdict::Unknown => return Err(unknown(run.as_str()).into()),
-        }
-    }
+/// Shows what became of the verification of records.
+pub(super) fn verified(found: &Value, as_json: bool) -> Exit {
+    let broken = found["broken"].as_u64().unwrap_or_default();
     if as_json {
-        render::line(&json!({"runs": found, "broken": broken}).to_string());
+        render::line(&found.to_string());
     } else {
+        let runs = found["runs"].as_array().map_or(&[][..], Vec::as_slice);
+        for run in runs {
+            let text = |name: &str| run[name].as_str().unwrap_or_default();
+            render::line(&match run["intact"].as_bool() {
+                Some(true) => format!(
+                    "{}  intact, {} events, head {}",
+                    text("id"),
+                    run["events"],
+                    text("head")
+                ),
+                _ => format!(
+                    "{}  CHANGED at event {}: {}",
+                    text("id"),
+                    run["event"],
+                    text("why")
+                ),
+            });
+        }
         note!("{} verified, {broken} changed", runs.len());
     }
     if broken == 0 {
-        return Ok(Exit::Success);
+        return Exit::Success;
     }
     note!(
         "help: the events before the one that is named are as they were written; a backup that was"
     );
     note!("      made before the change has the others");
-    Ok(Exit::RunFailed)
+    Exit::RunFailed
 }
 
 /// Shows what a run did that cannot be undone.
-pub(super) async fn receipt(host: &Host, id: &str, as_json: bool) -> Result<Exit> {
-    let receipt = host.engine.receipt(&run_id(id)?).await;
-    let receipt = receipt.map_err(|error| engine_failed(&error))?;
-    if as_json {
-        render::line(&serde_json::to_string(&receipt)?);
-    } else {
-        show(&receipt);
+pub(super) fn receipt(receipt: &Receipt, as_json: bool) -> Result<Exit> {
+    match as_json {
+        true => render::line(&serde_json::to_string(receipt)?),
+        false => show(receipt),
     }
     Ok(Exit::Success)
 }

@@ -1,71 +1,56 @@
 //! The documents that a run took in or made.
 
-use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 
-use anyhow::Result;
-use docket_engine::DocumentReader;
-use docket_model::{DocumentRef, Event, EventKind, StepResult};
+use anyhow::{Context as _, Result};
+use docket_model::DocumentRef;
 use serde_json::json;
 
-use crate::exit::{Exit, Failed};
+use crate::exit::Exit;
 use crate::host::Host;
+use crate::records::document_gone;
 use crate::render;
+use crate::server::client::{Serving, segment};
 
-/// Every document that a run's events mention, once each.
-pub(super) fn documents(
-    host: &Host,
-    events: &[Event],
+/// How much of a document is read at a time, in bytes.
+const PIECE: usize = 1 << 18;
+
+/// Who has the documents.
+pub(super) enum From<'f> {
+    Here(&'f Host),
+    /// The serving process, and the address of the run's documents.
+    There(&'f Serving, String),
+}
+
+/// Lists documents, and writes them into a folder.
+pub(super) async fn documents(
+    list: &[DocumentRef],
+    from: &From<'_>,
     to: Option<&Path>,
     as_json: bool,
 ) -> Result<Exit> {
-    let mut found: BTreeMap<_, DocumentRef> = BTreeMap::new();
-    for event in events {
-        let value = match &event.kind {
-            EventKind::RunStarted { inputs, .. } => inputs,
-            EventKind::StepFinished {
-                result: StepResult::Done(output),
-                ..
-            } => &output.value,
-            _ => continue,
-        };
-        for document in DocumentRef::all_in(value) {
-            found
-                .entry((document.name.clone(), document.digest))
-                .or_insert(document);
-        }
-    }
-    let mut taken = std::collections::BTreeSet::new();
-    for document in found.values() {
-        if let Some(folder) = to {
-            std::fs::create_dir_all(folder)?;
+    if let Some(folder) = to {
+        std::fs::create_dir_all(folder)?;
+        let mut taken = std::collections::BTreeSet::new();
+        for document in list {
             let short = document.digest.to_hex();
             let name = if taken.insert(document.name.to_lowercase()) {
                 document.name.clone()
             } else {
                 format!("{}-{}", &short[..8], document.name)
             };
-            let reader = host.documents.open(document.digest)?.ok_or_else(|| {
-                Failed::new(
-                    Exit::Storage,
-                    format!("the document {} is gone", document.name),
-                )
-                .with_help("its file is missing in the data folder; restore it from a backup")
-            })?;
-            let mut file = std::fs::File::create_new(folder.join(&name))?;
-            std::io::copy(
-                &mut Reading { reader, offset: 0 }.take(document.size),
-                &mut file,
-            )?;
+            let path = folder.join(&name);
+            let mut file =
+                File::create_new(&path).with_context(|| format!("the file {}", path.display()))?;
+            write(document, from, &mut file).await?;
         }
     }
-    let list: Vec<&DocumentRef> = found.values().collect();
     if as_json {
         render::line(&json!({"documents": list}).to_string());
     } else {
-        let row = |document: &&DocumentRef| {
+        let row = |document: &DocumentRef| {
             let size = render::bytes(document.size);
             vec![
                 document.name.clone(),
@@ -83,15 +68,25 @@ pub(super) fn documents(
     Ok(Exit::Success)
 }
 
-struct Reading {
-    reader: Arc<dyn DocumentReader>,
-    offset: u64,
-}
-
-impl std::io::Read for Reading {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.reader.read_at(self.offset, buffer)?;
-        self.offset += count as u64;
-        Ok(count)
+async fn write(document: &DocumentRef, from: &From<'_>, file: &mut File) -> Result<()> {
+    match from {
+        From::Here(host) => {
+            let reader = host.documents.open(document.digest)?;
+            let reader = reader.ok_or_else(|| document_gone(&document.name))?;
+            let (mut buffer, mut offset) = (vec![0; PIECE], 0);
+            loop {
+                let count = reader.read_at(offset, &mut buffer)?;
+                if count == 0 {
+                    return Ok(());
+                }
+                file.write_all(&buffer[..count])?;
+                offset += count as u64;
+            }
+        }
+        From::There(serving, at) => {
+            let path = format!("{at}/{}", segment(&document.digest.to_string()));
+            let fetched = serving.fetch(&path, |bytes| Ok(file.write_all(bytes)?));
+            fetched.await
+        }
     }
 }

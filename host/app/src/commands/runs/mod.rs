@@ -7,7 +7,7 @@ mod resume;
 pub(crate) mod words;
 
 use anyhow::Result;
-use docket_engine::RunFilter;
+use docket_engine::{RunFilter, WaitFilter};
 use docket_model::{Event, RunId};
 use serde_json::{Value, json};
 
@@ -15,8 +15,9 @@ pub(crate) use self::orders::step_path;
 use crate::answers;
 use crate::cli::{Global, LookCommand, RunsCommand};
 use crate::exit::{Exit, Failed};
-use crate::host::{Host, store_failed};
+use crate::host::{Host, engine_failed, store_failed};
 use crate::project::Project;
+use crate::records::{self, Old, unknown};
 use crate::render::{self, note};
 use crate::server::client::Serving;
 
@@ -31,58 +32,92 @@ pub(crate) async fn run(global: &Global, command: RunsCommand) -> Result<Exit> {
         }
         RunsCommand::Look(look) => look,
     };
-    if let Some(serving) = Serving::find(&project.data).await {
-        return served(&serving, command, global.json).await;
+    match Serving::find(&project.data).await {
+        Some(serving) => served(&serving, command, global.json).await,
+        None => own(&Host::open(project, global).await?, command, global.json).await,
     }
-    let host = Host::open(project, global).await?;
+}
+
+async fn own(host: &Host, command: LookCommand, as_json: bool) -> Result<Exit> {
+    let store = host.store.as_ref();
     match command {
-        LookCommand::List { unfinished, limit } => {
+        LookCommand::List {
+            waiting: true,
+            limit,
+            ..
+        } => {
+            let filter = WaitFilter {
+                limit: Some(limit),
+                ..WaitFilter::default()
+            };
+            let found = answers::waiting(store, filter).await;
+            waiting(&found.map_err(|error| store_failed(&error))?, as_json);
+            Ok(Exit::Success)
+        }
+        LookCommand::List {
+            unfinished, limit, ..
+        } => {
             let filter = RunFilter {
                 only_unfinished: unfinished,
                 limit: Some(limit),
                 ..Default::default()
             };
-            let found = answers::runs(host.store.as_ref(), filter).await;
-            let found = found.map_err(|error| store_failed(&error))?;
-            list(&found, global.json);
+            let found = answers::runs(store, filter).await;
+            list(&found.map_err(|error| store_failed(&error))?, as_json);
             Ok(Exit::Success)
         }
         LookCommand::Show { id, effects } => {
-            let found = answers::run(host.store.as_ref(), &run_id(&id)?).await;
+            let found = answers::run(store, &run_id(&id)?, 0).await;
             let found = found.map_err(|error| store_failed(&error))?;
-            show(&found.ok_or_else(|| unknown(&id))?, effects, global.json)
+            show(&found.ok_or_else(|| unknown(&id))?, effects, as_json)
         }
-        LookCommand::Resume { id } => resume::run(&host, id.as_deref(), global.json).await,
-        LookCommand::Verify { id } => audit::verify(&host, id.as_deref(), global.json).await,
-        LookCommand::Receipt { id } => audit::receipt(&host, &id, global.json).await,
+        LookCommand::Resume { id } => resume::run(host, id.as_deref(), as_json).await,
+        LookCommand::Verify { id } => {
+            let run = id.as_deref().map(run_id).transpose()?;
+            Ok(audit::verified(&records::verify(host, run).await?, as_json))
+        }
+        LookCommand::Receipt { id } => {
+            let receipt = host.engine.receipt(&run_id(&id)?).await;
+            audit::receipt(&receipt.map_err(|error| engine_failed(&error))?, as_json)
+        }
         LookCommand::Documents { id, to } => {
-            let (_, events) = known(&host, &id).await?;
-            documents::documents(&host, &events, to.as_deref(), global.json)
+            let found = records::documents(host, &run_id(&id)?).await?;
+            let from = documents::From::Here(host);
+            documents::documents(&found, &from, to.as_deref(), as_json).await
         }
-        LookCommand::Prune {
-            older_than,
-            state,
-            workflow,
-        } => resume::prune(&host, &older_than, &state, workflow, global.json).await,
+        LookCommand::Prune(arguments) => {
+            let pruned = records::prune(host, arguments.into()).await?;
+            Ok(resume::pruned(&pruned, as_json))
+        }
     }
 }
 
-/// The same by the process that serves the data folder, as far as that one can be asked.
+/// The same by the process that serves the data folder.
 async fn served(serving: &Serving, command: LookCommand, as_json: bool) -> Result<Exit> {
     match command {
-        LookCommand::List { unfinished, limit } => {
+        LookCommand::List {
+            waiting: true,
+            limit,
+            ..
+        } => {
+            let path = format!("/api/waiting?limit={}", limit.clamp(1, MOST));
+            waiting(&serving.get(&path).await?, as_json);
+            Ok(Exit::Success)
+        }
+        LookCommand::List {
+            unfinished, limit, ..
+        } => {
             let limit = limit.clamp(1, MOST);
             let path = format!("/api/runs?unfinished={unfinished}&limit={limit}");
             list(&serving.get(&path).await?, as_json);
             Ok(Exit::Success)
         }
         LookCommand::Show { id, effects } => {
-            let found = serving.get(&format!("/api/runs/{}", run_id(&id)?)).await?;
+            let found = serving.get(&at(&id, "")?).await?;
             show(&found, effects, as_json)
         }
         LookCommand::Resume { id: Some(id) } => {
-            let path = format!("/api/runs/{}/resume", run_id(&id)?);
-            let resumed = serving.post(&path, &json!({})).await?;
+            let resumed = serving.post(&at(&id, "/resume")?, &json!({})).await?;
             match as_json {
                 true => render::line(&resumed.to_string()),
                 false => note!("run {id} goes on, by the process that serves the data folder"),
@@ -93,43 +128,40 @@ async fn served(serving: &Serving, command: LookCommand, as_json: bool) -> Resul
             note!("the process that serves the data folder drives all runs");
             Ok(Exit::Success)
         }
-        LookCommand::Verify { .. }
-        | LookCommand::Receipt { .. }
-        | LookCommand::Prune { .. }
-        | LookCommand::Documents { .. } => Err(Failed::new(
-            Exit::Storage,
-            format!(
-                "{} serves the data folder, and this needs it alone",
-                serving.url()
-            ),
-        )
-        .with_help("end `docket serve` first; its runs go on when it serves again")
-        .into()),
+        LookCommand::Verify { id } => {
+            let path = match &id {
+                Some(id) => at(id, "/verify")?,
+                None => "/api/verify".to_owned(),
+            };
+            Ok(audit::verified(&serving.get(&path).await?, as_json))
+        }
+        LookCommand::Receipt { id } => {
+            let receipt = serving.get(&at(&id, "/receipt")?).await?;
+            audit::receipt(&serde_json::from_value(receipt)?, as_json)
+        }
+        LookCommand::Documents { id, to } => {
+            let path = at(&id, "/documents")?;
+            let found = serving.get(&path).await?;
+            let found: Vec<_> = serde_json::from_value(found["documents"].clone())?;
+            let from = documents::From::There(serving, path);
+            documents::documents(&found, &from, to.as_deref(), as_json).await
+        }
+        LookCommand::Prune(arguments) => {
+            let old = Old::from(arguments);
+            let pruned = serving.post("/api/prune", &json!(old)).await?;
+            Ok(resume::pruned(&pruned, as_json))
+        }
     }
 }
 
-/// What to say of a run that does not exist.
-pub(crate) fn unknown(id: &str) -> Failed {
-    Failed::new(Exit::Invalid, format!("there is no run {id}"))
-        .with_help("`docket runs list` shows them")
+/// The address of something of a run.
+fn at(id: &str, what: &str) -> Result<String, Failed> {
+    Ok(format!("/api/runs/{}{what}", run_id(id)?))
 }
 
 /// A run's id, if the text is one.
 pub(crate) fn run_id(id: &str) -> Result<RunId, Failed> {
     id.parse().map_err(|_invalid| unknown(id))
-}
-
-async fn known(host: &Host, id: &str) -> Result<(RunId, Vec<Event>)> {
-    let run = run_id(id)?;
-    let events = host
-        .store
-        .events(&run)
-        .await
-        .map_err(|error| store_failed(&error))?;
-    if events.is_empty() {
-        return Err(unknown(id).into());
-    }
-    Ok((run, events))
 }
 
 fn list(found: &Value, as_json: bool) {
@@ -143,6 +175,37 @@ fn list(found: &Value, as_json: bool) {
         .map(row)
         .collect();
     let head = ["run", "workflow", "state", "started", "took", "waits for"];
+    render::line(&render::table(&head, &rows));
+}
+
+/// Lists what parked runs wait for.
+fn waiting(found: &Value, as_json: bool) {
+    if as_json {
+        return render::line(&found.to_string());
+    }
+    let moment = |value: &Value| {
+        let at = value.as_str().and_then(|text| text.parse().ok());
+        at.map_or(String::new(), |at: jiff::Timestamp| {
+            at.strftime("%F %T").to_string()
+        })
+    };
+    let rows: Vec<_> = found["waiting"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|one| {
+            let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+            vec![
+                text("run"),
+                text("workflow"),
+                text("step"),
+                text("for"),
+                moment(&one["since"]),
+                moment(&one["until"]),
+            ]
+        })
+        .collect();
+    let head = ["run", "workflow", "step", "waits for", "since", "until"];
     render::line(&render::table(&head, &rows));
 }
 

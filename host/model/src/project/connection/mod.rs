@@ -1,7 +1,7 @@
 //! A connection of a project.
 
 mod provider;
-mod value;
+pub(super) mod value;
 
 use std::path::PathBuf;
 

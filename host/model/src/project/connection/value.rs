@@ -20,7 +20,11 @@ pub(super) fn is_tenant(text: &str) -> bool {
 }
 
 /// A user principal name.
-pub(super) fn address(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<String> {
+pub(in crate::project) fn address(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    what: &str,
+) -> Option<String> {
     let account = reader.text(node, what)?;
     if !is_address(&account.text) {
         let message = format!("`{}` is no user principal name", account.text);
@@ -31,7 +35,11 @@ pub(super) fn address(reader: &mut Reader<'_>, node: &Node, what: &str) -> Optio
 }
 
 /// A base URL: `https`, or `http` for a server on this machine; no slash at the end.
-pub(super) fn origin(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<String> {
+pub(in crate::project) fn origin(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    what: &str,
+) -> Option<String> {
     let url = url(reader, node, what)?;
     Some(url.trim_end_matches('/').to_owned())
 }
@@ -42,7 +50,7 @@ pub(super) fn redirect(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
 }
 
 /// A URL: `https`, or `http` for a server on this machine.
-pub(super) fn url(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<String> {
+pub(in crate::project) fn url(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<String> {
     let url = reader.text(node, what)?;
     let is_local = |rest: &str| {
         ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| {
@@ -118,7 +126,7 @@ pub(super) fn mailboxes(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
     all.into_iter().map(|mailbox| mailbox.text).collect()
 }
 
-pub(super) fn addresses(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
+pub(in crate::project) fn addresses(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
     let all = reader.texts(node, "`allow-addresses`");
     for range in all.iter().filter(|range| !is_range(&range.text)) {
         let message = format!("`{}` is no range of addresses", range.text);
