@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 #[derive(Clone)]
 pub struct Fetcher {
     named: Transport,
-    redirected: Transport,
+    found: Transport,
 }
 
 /// A request.
@@ -37,6 +37,9 @@ pub struct Fetch {
     pub body: Bytes,
     /// The most bytes of an answer's body.
     pub limit: u64,
+    /// Whether the URL was found in an answer, and not named by the operator: then its host must have a
+    /// public address.
+    pub is_found: bool,
 }
 
 /// An answer; any HTTP status is one.
@@ -91,7 +94,7 @@ impl Fetcher {
         Self {
             // Both are ranges.
             named: transport(Addresses::parse(&any).unwrap_or_default()),
-            redirected: transport(Addresses::default()),
+            found: transport(Addresses::default()),
         }
     }
 
@@ -105,14 +108,17 @@ impl Fetcher {
             .map_err(|_| FetchError::Refused(format!("`{method}` is no method")))?;
         let mut headers = headers(&fetch.headers)?;
         let mut url = url.clone();
-        let named = url.origin();
+        let named = (!fetch.is_found).then(|| url.origin());
+        let start = url.origin();
         for _ in 0..=REDIRECTS_AT_MOST {
             check_scheme(&url)?;
-            let transport = if url.origin() == named {
+            if url.origin() != start {
+                headers.remove(AUTHORIZATION);
+            }
+            let transport = if named.as_ref() == Some(&url.origin()) {
                 &self.named
             } else {
-                headers.remove(AUTHORIZATION);
-                &self.redirected
+                &self.found
             };
             let host = url.host_str().unwrap_or_default().to_owned();
             let client = transport.client(&url, "its server").map_err(told)?;
@@ -203,7 +209,7 @@ async fn read(
 fn told(error: GateError) -> FetchError {
     match error {
         GateError::Denied { what, .. } => {
-            FetchError::Refused(format!("a redirect leads to a private address: {what}"))
+            FetchError::Refused(format!("an answer leads to a private address: {what}"))
         }
         other => FetchError::Failed(other.to_string()),
     }
@@ -212,6 +218,20 @@ fn told(error: GateError) -> FetchError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_answer_leads_to_no_private_address() {
+        let url = Url::parse("https://10.0.0.1/token").unwrap();
+        let fetch = Fetch {
+            is_found: true,
+            ..Fetch::default()
+        };
+        let sent = Fetcher::new().send("GET", &url, fetch).await;
+        let Err(FetchError::Refused(why)) = sent else {
+            panic!("{sent:?}")
+        };
+        assert!(why.contains("private address"), "{why}");
+    }
 
     #[tokio::test]
     async fn plain_http_stays_on_this_machine() {

@@ -28,8 +28,18 @@ const COMPONENT_AT_MOST: u64 = 64 << 20;
 /// A registry as somebody who may have to sign in.
 pub struct Registry {
     fetcher: Fetcher,
-    /// User and password.
-    credentials: Option<(String, String)>,
+    credentials: Option<Credentials>,
+}
+
+/// Who somebody is at one registry. Shown to no other.
+#[derive(Clone)]
+pub struct Credentials {
+    /// Host and port.
+    pub registry: String,
+    /// The user.
+    pub user: String,
+    /// The password, or a token in its place.
+    pub password: String,
 }
 
 /// Why a registry did not do what it should.
@@ -66,7 +76,8 @@ impl RegistryError {
         match self {
             Self::Fetch { .. } => "check the registry's name, and that this machine reaches it",
             Self::Unauthorized(_) => {
-                "set DOCKET_REGISTRY_USER and DOCKET_REGISTRY_PASSWORD to an account that may do this"
+                "set DOCKET_REGISTRY to its name, and DOCKET_REGISTRY_USER and \
+                 DOCKET_REGISTRY_PASSWORD to an account that may do this"
             }
             Self::NotFound(_) => "check the repository and the tag",
             Self::Unexpected { .. } => {
@@ -117,9 +128,9 @@ impl Descriptor {
 }
 
 impl Registry {
-    /// A registry's client; credentials are user and password.
+    /// A client for registries.
     #[must_use]
-    pub const fn new(fetcher: Fetcher, credentials: Option<(String, String)>) -> Self {
+    pub const fn new(fetcher: Fetcher, credentials: Option<Credentials>) -> Self {
         Self {
             fetcher,
             credentials,
@@ -366,7 +377,9 @@ impl Registry {
         access: &str,
     ) -> Result<String, RegistryError> {
         let refused = || RegistryError::Unauthorized(reference.registry.clone());
-        let basic = self.credentials.as_ref().map(|(user, password)| {
+        let own = self.credentials.as_ref();
+        let own = own.filter(|own| own.registry == reference.registry);
+        let basic = own.map(|Credentials { user, password, .. }| {
             format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
         });
         let (scheme, parameters) = challenge.split_once(' ').unwrap_or((challenge, ""));
@@ -393,6 +406,7 @@ impl Registry {
                 .into_iter()
                 .collect(),
             limit: 64 << 10,
+            is_found: url.origin() != self.url(reference, "")?.origin(),
             ..Fetch::default()
         };
         let answer = self

@@ -7,7 +7,7 @@ use anyhow::Result;
 use docket_connections::{Fetch, FetchError, Fetcher};
 use docket_model::{Clock as _, Digest, SignaturePolicy};
 use docket_plugins::pin::{
-    InvalidSource, PublicKey, Reference, Registry, RegistryError, Source, is_signed,
+    Credentials, InvalidSource, PublicKey, Reference, Registry, RegistryError, Source, is_signed,
 };
 use docket_sandbox::LoadError;
 use serde_json::json;
@@ -111,9 +111,14 @@ async fn download(url: &str) -> Result<Vec<u8>> {
 /// The registry, as the user of the environment where there is one.
 fn registry() -> Registry {
     let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-    let user = variable("DOCKET_REGISTRY_USER");
-    let password = variable("DOCKET_REGISTRY_PASSWORD");
-    Registry::new(Fetcher::new(), user.zip(password))
+    let credentials = || {
+        Some(Credentials {
+            registry: variable("DOCKET_REGISTRY")?,
+            user: variable("DOCKET_REGISTRY_USER")?,
+            password: variable("DOCKET_REGISTRY_PASSWORD")?,
+        })
+    };
+    Registry::new(Fetcher::new(), credentials())
 }
 
 async fn pull(project: &Project, reference: &Reference) -> Result<Vec<u8>> {
