@@ -1,8 +1,10 @@
 //! What commands print with `--json` and what the server answers: the same documents from the same
 //! places.
 
-use docket_connections::{Connections, VaultError};
-use docket_engine::{EventStore, RunFilter, RunSummary, StoreError, WaitFilter, Waiting};
+use docket_connections::{Connections, HookSecret, VaultError};
+use docket_engine::{
+    EventStore, RunFilter, RunSummary, StoreError, TriggerState, TriggerStatus, WaitFilter, Waiting,
+};
 use docket_model::{Event, RunId, RunResult, WaitFor};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -128,4 +130,84 @@ fn wait(waiting: &Waiting) -> Value {
 /// How the connections are, and what of them ends within 30 days. Blocks on the disk.
 pub(crate) fn connections(connections: &Connections, now: Timestamp) -> Result<Value, VaultError> {
     Ok(json!({"connections": connections.status()?, "forecast": connections.forecast(now)?}))
+}
+
+/// How the triggers are. `url` is where this process answers. Blocks on the disk.
+pub(crate) fn triggers(
+    triggers: &[TriggerStatus],
+    connections: &Connections,
+    url: &str,
+) -> Result<Value, VaultError> {
+    let mut list = Vec::with_capacity(triggers.len());
+    for one in triggers {
+        let mut found = json!({
+            "name": one.name, "workflow": one.workflow, "id": one.id, "kind": one.kind,
+            "state": one.state.as_str(), "started": one.started,
+            "last-started-at": one.last_started_at, "next-at": one.next_at,
+        });
+        let Some(fields) = found.as_object_mut() else {
+            continue;
+        };
+        let mut add = |name: &str, value: Value| {
+            fields.insert(name.to_owned(), value);
+        };
+        match &one.state {
+            TriggerState::Waiting | TriggerState::Polling => {}
+            TriggerState::Failing { since, failure }
+            | TriggerState::SignInNeeded { since, failure, .. } => {
+                add("since", json!(since));
+                add("message", json!(failure.message));
+                add("help", json!(failure.remedy));
+            }
+        }
+        if let TriggerState::SignInNeeded {
+            account: Some(account),
+            ..
+        } = &one.state
+        {
+            add("connection", json!(account.connection));
+            add("user", json!(account.user));
+        }
+        if one.kind == "webhook" {
+            add("url", json!(format!("{url}{}", hook_path(&one.workflow))));
+            add("secrets", json!(connections.hook_secrets(&one.workflow)?));
+        }
+        list.push(found);
+    }
+    Ok(json!({"triggers": list}))
+}
+
+/// Where a workflow's webhook is.
+pub(crate) fn hook_path(workflow: &str) -> String {
+    let mut url = String::from("/hooks/");
+    for byte in workflow.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                url.push(char::from(byte));
+            }
+            other => url += &format!("%{other:02X}"),
+        }
+    }
+    url
+}
+
+/// Gives a webhook a secret; one is made, and given back, where none is given. Blocks on the disk.
+pub(crate) fn set_secret(
+    connections: &Connections,
+    workflow: &str,
+    given: Option<HookSecret>,
+    overlap: std::time::Duration,
+) -> Result<Option<HookSecret>, VaultError> {
+    let overlap = jiff::SignedDuration::try_from(overlap).unwrap_or(jiff::SignedDuration::MAX);
+    match given {
+        Some(secret) => {
+            connections.set_hook_secret(workflow, &secret, overlap)?;
+            Ok(None)
+        }
+        None => {
+            let made = HookSecret::generate()?;
+            connections.set_hook_secret(workflow, &made, overlap)?;
+            Ok(Some(made))
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod plugins;
 mod runs;
+mod triggers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::plugins::{AddArgs, Language, NewArgs, PluginsCommand, TestArgs};
 pub(crate) use self::runs::{DecisionArgs, LookCommand, OrderCommand, ReplayArgs, RunsCommand};
+pub(crate) use self::triggers::TriggersCommand;
 
 /// Runs document workflows written in YAML, with plugins that can use an account and never read
 /// its token.
@@ -77,8 +79,12 @@ pub(crate) enum Command {
     Runs(RunsCommand),
     /// Runs a run again from its record, offline: nothing is sent, and nothing is recorded.
     Replay(ReplayArgs),
-    /// Drives all runs, and answers HTTP requests, until Ctrl-C or SIGTERM.
+    /// Starts runs by their triggers, drives all runs, and answers HTTP requests, until Ctrl-C or
+    /// SIGTERM. Workflows that change are read again; SIGHUP has that done at once.
     Serve(ServeArgs),
+    /// Shows what starts by itself, and gives webhooks their secrets.
+    #[command(subcommand)]
+    Triggers(TriggersCommand),
     /// Copies the journal, the documents and the plugins of runs into a new folder.
     Backup(BackupArgs),
     /// Puts such a copy into a data folder that has no journal yet.

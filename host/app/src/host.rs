@@ -134,8 +134,8 @@ impl Host {
         docket_model::validate(source, &self.catalog(), &load)
     }
 
-    /// The steps of the project's workflows that use a connection, each with its plan. Workflows with
-    /// problems have none.
+    /// The steps of the project's workflows that use a connection, and the polls of their triggers'
+    /// sources, each with its plan. Workflows with problems have none.
     pub(crate) fn steps_with(&self, connection: &str) -> Vec<(Arc<Plan>, PlannedStep)> {
         let mut found = Vec::new();
         for file in self.project.workflows().unwrap_or_default() {
@@ -145,10 +145,10 @@ impl Host {
             let Some(plan) = self.check(&source, &file).0.map(Arc::new) else {
                 continue;
             };
-            for step in plan.all_steps() {
+            for step in plan.all_steps().cloned().chain(plan.polls()) {
                 let names = [&step.connection, &step.fallback];
                 if names.into_iter().flatten().any(|name| name == connection) {
-                    found.push((Arc::clone(&plan), step.clone()));
+                    found.push((Arc::clone(&plan), step));
                 }
             }
         }

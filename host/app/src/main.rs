@@ -18,6 +18,7 @@ mod server;
 mod sign_ins;
 mod view;
 mod waking;
+mod workflows;
 
 use std::process::ExitCode;
 

@@ -4,17 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
+use docket_e2e::Desk as Office;
 use docket_hostile::Secrets;
-use docket_tenant::{DEMO_CLIENT_ID, Fault, FaultAction, SystemClock, Tenant, TenantConfig};
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use docket_tenant::{DEMO_CLIENT_ID, Fault, FaultAction, Tenant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use url::Url;
 
 const ACCOUNT: &str = "svc-docket@contoso.example";
@@ -22,117 +21,44 @@ const CONFIRMATION: &str = "signed-contract-confirmation.yaml";
 /// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A project at a tenant, and everything that was printed.
+/// A desk, and everything that was printed there.
 struct Desk {
-    tenant: Tenant,
-    folder: TempDir,
+    office: Office,
     printed: Vec<u8>,
 }
 
 impl Desk {
     async fn open() -> Self {
-        let tenant = Tenant::start(TenantConfig::contoso(), Arc::new(SystemClock))
-            .await
-            .unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let desk = Self {
-            tenant,
-            folder,
-            printed: Vec::new(),
-        };
-        let project = desk.project();
-        copy(&root().join("workflows"), &project);
-        fs::write(project.join("tenant-ca.pem"), desk.tenant.ca_pem()).unwrap();
-        fs::write(project.join("docket.yaml"), desk.docket_yaml()).unwrap();
+        let office = Office::with_examples().await;
         // Large enough for an upload session.
-        fs::write(desk.folder.path().join("large.pdf"), vec![b'%'; 4 << 20]).unwrap();
-        desk.keep_secret();
-        desk
+        fs::write(office.path("large.pdf"), vec![b'%'; 4 << 20]).unwrap();
+        let printed = Vec::new();
+        Self { office, printed }
     }
 
-    fn project(&self) -> PathBuf {
-        self.folder.path().join("project")
+    fn tenant(&self) -> &Tenant {
+        &self.office.tenant
     }
 
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+    fn project(&self) -> &Path {
+        self.office.docket.project()
     }
 
-    /// The client secret, in a file for `connections add`.
-    fn keep_secret(&self) {
-        let secret = self.tenant.state().client_secret(DEMO_CLIENT_ID).unwrap();
-        fs::write(self.folder.path().join("secret"), secret).unwrap();
-    }
-
-    fn docket_yaml(&self) -> String {
-        let origin = |url: &Url| url.as_str().trim_end_matches('/').to_owned();
-        let components = root().join("target/guests/components");
-        let components = components.display();
-        let place = format!(
-            "    tenant: {}
-    client-id: {DEMO_CLIENT_ID}
-    authority: {}
-    endpoints:
-      graph: {}
-      outlook: {}
-    ca-file: tenant-ca.pem
-    allow-addresses: [127.0.0.0/8]
-",
-            self.tenant.state().tenant_id(),
-            origin(self.tenant.authority()),
-            origin(self.tenant.graph()),
-            origin(self.tenant.outlook()),
-        );
-        format!(
-            "connections:
-  contoso:
-    kind: service-account
-    account: {ACCOUNT}
-    mailboxes: [contracts@contoso.example, invoices@contoso.example]
-{place}
-  people:
-    kind: per-user
-{place}
-plugins:
-  exchange:
-    source: {components}/exchange.wasm
-    grants: all-requested
-  graph-import:
-    source: {components}/graph-import.wasm
-    grants: all-requested
-"
-        )
-    }
-
+    /// A command with the most talkative log.
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_docket"));
-        command
-            .arg("-C")
-            .arg(self.project())
-            .arg("--data")
-            .arg(self.data())
-            .arg("--key-file")
-            .arg(self.folder.path().join("vault.key"))
-            .args(arguments)
-            .env("DOCKET_LOG", "trace")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+        let mut command = self.office.command(arguments);
+        command.env("DOCKET_LOG", "trace");
         command
     }
 
     /// Runs the program to its end and keeps what it prints; whether it succeeded.
     async fn docket(&mut self, arguments: &[&str]) -> bool {
         let command = self.command(arguments);
-        self.finish(command, arguments).await
+        self.finish(command).await
     }
 
-    async fn finish(&mut self, mut command: Command, arguments: &[&str]) -> bool {
-        let output = tokio::time::timeout(PATIENCE, command.output())
-            .await
-            .unwrap_or_else(|_| panic!("{arguments:?} does not end"))
-            .unwrap();
+    async fn finish(&mut self, command: Command) -> bool {
+        let output = Office::finish(command).await;
         self.printed.extend_from_slice(&output.stdout);
         self.printed.extend_from_slice(&output.stderr);
         output.status.success()
@@ -140,41 +66,18 @@ plugins:
 
     /// Signs somebody in at a browser, and keeps the page that the program shows there.
     async fn authorize(&mut self, user: &str) -> bool {
-        let mut child = self
-            .command(&["connections", "authorize", "contoso", "--no-browser"])
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let link = loop {
-            let line = lines.next_line().await.unwrap().expect("a link");
-            self.print(&line);
-            if let Some(link) = line.trim().strip_prefix("https://")
-                && link.contains("/oauth2/v2.0/authorize?")
-                && !line.contains("DEBUG")
-            {
-                break Url::parse(&format!("https://{link}")).unwrap();
-            }
-        };
-        let page = visit(&self.tenant, &link, user).await;
-        self.print(&page);
-        while let Some(line) = lines.next_line().await.unwrap() {
-            self.print(&line);
-        }
-        self.end(child).await
-    }
-
-    async fn end(&mut self, mut child: Child) -> bool {
-        let mut out = Vec::new();
-        if let Some(mut stdout) = child.stdout.take() {
-            stdout.read_to_end(&mut out).await.unwrap();
-        }
-        self.printed.append(&mut out);
-        child.wait().await.unwrap().success()
-    }
-
-    fn print(&mut self, text: &str) {
-        self.printed.extend_from_slice(text.as_bytes());
-        self.printed.push(b'\n');
+        let command = self.command(&["connections", "authorize", "contoso", "--no-browser"]);
+        let page = std::sync::Mutex::new(String::new());
+        let tenant = self.tenant();
+        let signed_in = Office::authorize(command, async |link| {
+            *page.lock().unwrap() = visit(tenant, link, user).await;
+        });
+        let signed_in = signed_in.await;
+        self.printed.extend_from_slice(&signed_in.printed);
+        let page = page.into_inner().unwrap();
+        assert!(!page.is_empty(), "nobody was asked to sign in");
+        self.printed.extend_from_slice(page.as_bytes());
+        signed_in.code == Some(0)
     }
 
     /// A run of the confirmation, with a document that is large enough for an upload session.
@@ -191,7 +94,7 @@ plugins:
             "-i".to_owned(),
             r#"signers=[{"name": "Anna", "email": "anna.berger@fabrikam.example"}]"#.to_owned(),
             "-i".to_owned(),
-            format!("document=@{}", file(&self.folder.path().join("large.pdf"))),
+            format!("document=@{}", file(&self.office.path("large.pdf"))),
             "-i".to_owned(),
             format!("certificate=@{}", file(&self.project().join(certificate))),
         ]
@@ -204,16 +107,16 @@ plugins:
     }
 
     fn fault(&self, method: &str, path: &str, action: FaultAction) {
-        let state = self.tenant.state();
+        let state = self.tenant().state();
         state.clear_faults();
         state.add_fault(Fault::next(method, path, action));
     }
 
     /// Every secret so far: those of the wire, the vault's key, and the client secrets.
     fn secrets(&self) -> Vec<String> {
-        let mut secrets = self.tenant.state().secrets();
-        secrets.push(self.tenant.state().client_secret(DEMO_CLIENT_ID).unwrap());
-        let key = fs::read_to_string(self.folder.path().join("vault.key")).unwrap();
+        let mut secrets = self.tenant().state().secrets();
+        secrets.push(self.tenant().state().client_secret(DEMO_CLIENT_ID).unwrap());
+        let key = fs::read_to_string(self.office.docket.key()).unwrap();
         secrets.push(key.trim().to_owned());
         secrets.push("a-canary-for-a-vault-key-that-is-none".to_owned());
         secrets
@@ -229,29 +132,10 @@ plugins:
         );
         let secrets = Secrets::new(&secrets).unwrap();
         assert_eq!(secrets.find(&self.printed), Vec::<String>::new(), "printed");
-        for folder in [self.data(), self.project()] {
-            let (files, found) = secrets.find_in_folder(&folder).unwrap();
+        for folder in [self.office.docket.data(), self.project()] {
+            let (files, found) = secrets.find_in_folder(folder).unwrap();
             assert!(files > 5, "{files} files in {}", folder.display());
             assert_eq!(found, Vec::<String>::new());
-        }
-    }
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()
-        .unwrap()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
         }
     }
 }
@@ -296,7 +180,7 @@ async fn talk(port: u16, request: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_writes_no_secret() {
     let mut desk = Desk::open().await;
-    let secret = desk.folder.path().join("secret").display().to_string();
+    let secret = desk.office.secret().display().to_string();
     let add = ["connections", "add", "contoso", "--secret-file", &secret];
     assert!(desk.docket(&add).await);
     assert!(
@@ -336,29 +220,29 @@ async fn the_program_writes_no_secret() {
         desk.fault(method, path, action);
         let id = format!("faulty-{n}");
         desk.confirm(&id).await;
-        desk.tenant.state().clear_faults();
+        desk.tenant().state().clear_faults();
         desk.docket(&["runs", "resume", &id]).await;
     }
-    desk.tenant
+    desk.tenant()
         .state()
         .expire_secret(DEMO_CLIENT_ID, None)
         .unwrap();
     assert!(!desk.confirm("no-secret").await, "the secret has expired");
     let later = "2036-01-01T00:00:00Z".parse().unwrap();
-    desk.tenant
+    desk.tenant()
         .state()
         .add_secret(DEMO_CLIENT_ID, later)
         .unwrap();
-    desk.keep_secret();
+    let _newest = desk.office.secret();
     assert!(desk.docket(&add).await);
-    desk.tenant.state().revoke_sign_ins(ACCOUNT).unwrap();
+    desk.tenant().state().revoke_sign_ins(ACCOUNT).unwrap();
     assert!(!desk.confirm("no-sign-in").await, "the sign-in was revoked");
     assert!(desk.authorize(ACCOUNT).await);
     assert!(desk.docket(&["runs", "resume", "no-sign-in"]).await);
     let mut wrong_key = desk.command(&["connections", "list"]);
     wrong_key.env("DOCKET_VAULT_KEY", "a-canary-for-a-vault-key-that-is-none");
     wrong_key.env_remove("DOCKET_VAULT_KEY_FILE");
-    desk.finish(wrong_key, &["connections", "list"]).await;
+    desk.finish(wrong_key).await;
 
     killed_in_the_middle(&mut desk).await;
 
@@ -400,7 +284,7 @@ async fn killed_in_the_middle(desk: &mut Desk) {
         .unwrap();
     let struck = async {
         while desk
-            .tenant
+            .tenant()
             .state()
             .faults()
             .iter()
@@ -412,6 +296,6 @@ async fn killed_in_the_middle(desk: &mut Desk) {
     tokio::time::timeout(PATIENCE, struck).await.unwrap();
     child.kill().await.unwrap();
     desk.search(20);
-    desk.tenant.state().clear_faults();
+    desk.tenant().state().clear_faults();
     assert!(desk.docket(&["runs", "resume", "killed"]).await);
 }

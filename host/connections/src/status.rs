@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::connection::Connection;
 use crate::oauth::{Account, Credential, CredentialStatus, SignInRecord};
 use crate::registry::{ConnectionError, Connections};
-use crate::vault::{RecordKind, Vault, VaultError};
+use crate::vault::{RecordKind, RecordName, Vault, VaultError};
 
 /// A connection as `docket connections list` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +126,12 @@ fn status(held: &Connection, records: &mut Records) -> ConnectionStatus {
 /// A sign-in by its account's name.
 type SignIn = (String, Result<SignInStatus, VaultError>);
 
+/// A record that was read, without its secret unless that is needed.
+enum Found {
+    Credentials(Result<Vec<Credential>, VaultError>),
+    SignIn(SignIn),
+}
+
 /// The vault's credentials and sign-ins by connection, each file read once.
 pub(crate) struct Records {
     credentials: HashMap<String, Result<Vec<Credential>, VaultError>>,
@@ -138,27 +144,38 @@ impl Records {
     /// # Errors
     /// The vault's, where its folder cannot be read at all.
     pub(crate) fn read(vault: &Vault) -> Result<Self, VaultError> {
+        let kinds = [RecordKind::Credentials, RecordKind::SignIn];
+        let all = vault.each(&kinds, |name, text| {
+            let RecordName {
+                connection,
+                account,
+                kind,
+            } = name;
+            match kind {
+                RecordKind::Credentials => {
+                    let all = text.and_then(|text| Credential::read_all(&text, &connection));
+                    (connection, Found::Credentials(all))
+                }
+                _ => {
+                    let record =
+                        text.and_then(|text| SignInRecord::read(&text, &connection, &account));
+                    let status = record.map(|record| SignInStatus::from(&record));
+                    (connection, Found::SignIn((account, status)))
+                }
+            }
+        })?;
         let mut found = Self {
             credentials: HashMap::new(),
             sign_ins: HashMap::new(),
         };
-        vault.each(
-            &[RecordKind::Credentials, RecordKind::SignIn],
-            |name, text| match name.kind {
-                RecordKind::Credentials => {
-                    let all = text.and_then(|text| Credential::read_all(&text, &name.connection));
-                    found.credentials.insert(name.connection, all);
+        for (connection, one) in all {
+            match one {
+                Found::Credentials(all) => {
+                    found.credentials.insert(connection, all);
                 }
-                _ => {
-                    let (connection, account) = (&name.connection, &name.account);
-                    let record =
-                        text.and_then(|text| SignInRecord::read(&text, connection, account));
-                    let status = record.as_ref().map(SignInStatus::from);
-                    let one = (name.account, status.map_err(Clone::clone));
-                    found.sign_ins.entry(name.connection).or_default().push(one);
-                }
-            },
-        )?;
+                Found::SignIn(one) => found.sign_ins.entry(connection).or_default().push(one),
+            }
+        }
         Ok(found)
     }
 

@@ -232,7 +232,8 @@ fn sign(secret: &str, signed: &str) -> Option<String> {
     Some(format!("v1,{}", STANDARD.encode(signature)))
 }
 
-fn bytes_of(secret: &str) -> Option<Zeroizing<Vec<u8>>> {
+/// The bytes of a secret as Standard Webhooks writes it.
+pub(crate) fn bytes_of(secret: &str) -> Option<Zeroizing<Vec<u8>>> {
     let bytes = STANDARD.decode(secret.strip_prefix(PREFIX)?).ok()?;
     (24..=64)
         .contains(&bytes.len())

@@ -17,8 +17,8 @@ use crate::flow::Flow;
 use crate::fold::RunState;
 use crate::sign_ins::SignIns;
 use crate::{
-    Documents, Durability, EngineError, EventStore, NewItem, Reporter, Rest, RunFilter, RunSummary,
-    StepRunner, StoreError, Timer,
+    Documents, Durability, EngineError, EventStore, Reporter, Rest, RunFilter, RunSummary,
+    StepRunner, StoreError, Timer, trigger,
 };
 
 /// How many plans stay compiled.
@@ -73,17 +73,6 @@ pub enum Progress {
     Waits(Rest),
 }
 
-/// An item of a trigger: see [`Engine::start_items`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct TriggerItem {
-    /// What the item is known by, unique to its trigger.
-    pub key: String,
-    /// The id of its run.
-    pub run: RunId,
-    /// The run's inputs.
-    pub inputs: Value,
-}
-
 impl Engine {
     /// An engine over these ports. Runs inside a tokio runtime.
     #[must_use]
@@ -128,32 +117,6 @@ impl Engine {
         }
     }
 
-    /// Sets a trigger's cursor and starts a run of `plan` for each item that has never had one, all
-    /// at once and durably: whatever crashes, no item is lost and none starts twice. Gives the runs
-    /// that were started.
-    ///
-    /// # Errors
-    /// [`EngineError::MissingDocument`], [`EngineError::Unstartable`], and the journal's; nothing is
-    /// started then, and the cursor stays.
-    pub async fn start_items(
-        &self,
-        trigger: &str,
-        cursor: Option<&str>,
-        plan: &Plan,
-        items: Vec<TriggerItem>,
-    ) -> Result<Vec<RunId>, EngineError> {
-        let (flow, digest) = self.keep(plan).await?;
-        let mut new = Vec::with_capacity(items.len());
-        for TriggerItem { key, run, inputs } in items {
-            let started = self.started(&run, &flow, digest, inputs)?;
-            new.push(NewItem { key, run, started });
-        }
-        let started = self.ports.store.take_items(trigger, cursor, new).await?;
-        let runs = started.iter().map(|ready| ready.run.clone()).collect();
-        self.changes.add(started);
-        Ok(runs)
-    }
-
     /// Starts a new run of the same plan with the same inputs as an older one, whatever became of
     /// that. Nothing of what the older one did counts for it.
     ///
@@ -161,6 +124,7 @@ impl Engine {
     /// [`EngineError::UnknownRun`] of the older one, else as [`Engine::start`].
     pub async fn rerun(&self, older: &RunId, run: &RunId) -> Result<(), EngineError> {
         let events = self.ports.store.events(older).await?;
+        trigger::refuse_unfit(&events)?;
         let Some(EventKind::RunStarted { plan, inputs, .. }) =
             events.into_iter().next().map(|event| event.kind)
         else {
@@ -330,7 +294,7 @@ impl Engine {
     }
 
     /// Keeps a plan for the runs of it.
-    async fn keep(&self, plan: &Plan) -> Result<(Arc<Flow>, Digest), EngineError> {
+    pub(crate) async fn keep(&self, plan: &Plan) -> Result<(Arc<Flow>, Digest), EngineError> {
         let bytes = plan
             .to_json()
             .map_err(|error| StoreError::Io(error.to_string()))?;
@@ -344,21 +308,14 @@ impl Engine {
     }
 
     /// The first event of a run.
-    fn started(
+    pub(crate) fn started(
         &self,
         run: &RunId,
         flow: &Flow,
         plan: Digest,
         inputs: Value,
     ) -> Result<Event, EngineError> {
-        for document in DocumentRef::all_in(&inputs) {
-            if !self.ports.documents.keep(document.digest)? {
-                return Err(EngineError::MissingDocument {
-                    name: document.name,
-                    digest: document.digest,
-                });
-            }
-        }
+        self.keep_documents(&inputs)?;
         let group = flow
             .group(run, &inputs)
             .map_err(|failure| EngineError::Unstartable(Box::new(failure)))?;
@@ -370,6 +327,19 @@ impl Engine {
         };
         let at = self.ports.clock.now();
         Ok(Event { at, kind })
+    }
+
+    /// The documents of a run's inputs must be there, and stay.
+    pub(crate) fn keep_documents(&self, inputs: &Value) -> Result<(), EngineError> {
+        for document in DocumentRef::all_in(inputs) {
+            if !self.ports.documents.keep(document.digest)? {
+                return Err(EngineError::MissingDocument {
+                    name: document.name,
+                    digest: document.digest,
+                });
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn load(&self, run: &RunId) -> Result<(Arc<Flow>, RunState), EngineError> {

@@ -77,6 +77,7 @@ impl Flow {
             steps: &steps,
             failure: None,
             item: None,
+            event: None,
             run: run.as_str(),
             workflow: &self.plan().workflow,
         };
@@ -89,6 +90,23 @@ impl Flow {
 
     pub(crate) const fn plan(&self) -> &Arc<Plan> {
         self.compiled.plan()
+    }
+
+    /// A value that a trigger makes of an event.
+    pub(crate) fn of_event(&self, template: &Template, event: &Value) -> Result<Value, String> {
+        let steps = Steps::new();
+        let scope = Scope {
+            inputs: &Value::Null,
+            steps: &steps,
+            failure: None,
+            item: None,
+            event: Some(event),
+            run: "",
+            workflow: &self.plan().workflow,
+        };
+        self.compiled
+            .evaluate(template, &scope)
+            .map_err(|error| error.to_string())
     }
 
     /// The items of a step's `for-each`.
@@ -176,6 +194,7 @@ impl Flow {
             steps: state.steps(),
             failure: state.failure(),
             item,
+            event: None,
             run: run.as_str(),
             workflow: &self.plan().workflow,
         };

@@ -1,6 +1,7 @@
 //! The idempotency key: what a step is known by outside.
 
-use docket_model::{RunId, StepPath};
+use docket_model::{InvalidRunId, RunId, StepPath};
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 /// The idempotency key of a step: the same for every attempt of it, and unique to this step of this
@@ -36,6 +37,25 @@ pub(crate) fn of_round(run: &RunId, path: &StepPath, round: u32) -> String {
     )
 }
 
+/// What the run of a trigger's event is called: when the event was, so that runs sort, and 130 bits
+/// of the SHA-256 of `parts`, so that no two events have the same run.
+pub(crate) fn of_event(at: Timestamp, parts: &[&str]) -> Result<RunId, InvalidRunId> {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let hash = Sha256::digest(format!("docket\0event\0{}", parts.join("\0")).as_bytes());
+    let mut bits: u64 = 0;
+    let mut have = 0;
+    let mut tail = String::with_capacity(26);
+    for byte in hash.iter().take(17) {
+        bits = bits << 8 | u64::from(*byte);
+        have += 8;
+        while have >= 5 && tail.len() < 26 {
+            have -= 5;
+            tail.push(char::from(LETTERS[(bits >> have & 31) as usize]));
+        }
+    }
+    format!("{}-{tail}", at.strftime("%Y%m%d-%H%M%S")).parse()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +78,20 @@ mod tests {
         assert_eq!(
             key("r-1", "send", None),
             "b38b3aad-cb93-8763-8924-5323a0f0014e"
+        );
+    }
+
+    #[test]
+    fn an_event_has_one_run() {
+        let at = Timestamp::UNIX_EPOCH;
+        let run = of_event(at, &["w/schedule", "1970-01-01T00:00:00Z"]).unwrap();
+        let again = of_event(at, &["w/schedule", "1970-01-01T00:00:00Z"]).unwrap();
+        assert_eq!(run, again);
+        assert!(run.as_str().starts_with("19700101-000000-"), "{run}");
+        assert_eq!(run.as_str().len(), 16 + 26);
+        assert_ne!(
+            run,
+            of_event(at, &["w/schedule1970", "-01-01T00:00:00Z"]).unwrap()
         );
     }
 

@@ -6,7 +6,8 @@
 //!
 //! [`Engine`] starts runs, drives one, and tells runs what happens outside; [`Scheduler`] drives all of
 //! them. A run that waits for more than a few seconds is parked: nothing of it is in memory, and rows
-//! of the store say for what it waits and when to wake it.
+//! of the store say for what it waits and when to wake it. [`Triggers`] start runs by time, by polling
+//! sources, and for signed requests.
 
 mod appender;
 mod changes;
@@ -27,8 +28,9 @@ mod sign_ins;
 mod step_journal;
 mod store;
 mod timer;
+mod trigger;
 
-pub use engine::{Engine, Ports, Progress, TriggerItem};
+pub use engine::{Engine, Ports, Progress};
 pub use error::EngineError;
 pub use key::idempotency_key;
 pub use ports::{
@@ -41,6 +43,7 @@ pub use retention::{Pruned, Retention};
 pub use scheduler::{Scheduler, SchedulerSettings};
 pub use store::{
     Durability, EventStore, NewItem, Prune, Ready, Rest, RestingStep, RunFilter, RunSummary,
-    StoreError, Verdict, WaitFilter, Waiting,
+    StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
 };
 pub use timer::{Timer, TokioTimer};
+pub use trigger::{Received, TriggerItem, TriggerState, TriggerStatus, Triggers, Webhook};

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use crate::drive::{Told, Word};
 use crate::engine::{Engine, Owner};
 use crate::fold::Next;
+use crate::trigger::refuse_unfit;
 use crate::{Durability, EngineError};
 
 impl Engine {
@@ -44,12 +45,14 @@ impl Engine {
     /// attempts, as the same step with the same idempotency key, and what was done stays done.
     ///
     /// # Errors
-    /// [`EngineError::UnknownRun`], [`EngineError::NotFailed`], [`EngineError::UnderWay`], and the
+    /// [`EngineError::UnknownRun`], [`EngineError::NotFailed`], [`EngineError::UnderWay`],
+    /// [`EngineError::Unstartable`] for a run that a trigger could make no inputs for, and the
     /// journal's.
     pub async fn resume(&self, run: &RunId) -> Result<(), EngineError> {
         {
             let _owner = self.own(run)?;
             let summary = self.summary(run).await?;
+            refuse_unfit(&self.ports().store.events(run).await?)?;
             match summary.result {
                 Some(RunResult::Failed { .. } | RunResult::Cancelled) => {}
                 _ => return Err(EngineError::NotFailed(run.clone())),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use docket_model::Account;
+use tokio::sync::watch;
 
 use crate::{EventStore, Ready, StoreError};
 
@@ -11,6 +12,8 @@ use crate::{EventStore, Ready, StoreError};
 pub(crate) struct SignIns {
     store: Arc<dyn EventStore>,
     known: Mutex<HashMap<Account, u64>>,
+    /// Changes with every sign-in of anybody.
+    news: watch::Sender<()>,
 }
 
 impl SignIns {
@@ -18,6 +21,7 @@ impl SignIns {
         Self {
             store,
             known: Mutex::default(),
+            news: watch::Sender::new(()),
         }
     }
 
@@ -38,7 +42,13 @@ impl SignIns {
     pub(crate) async fn add(&self, account: &Account) -> Result<Vec<Ready>, StoreError> {
         let (count, ready) = self.store.signed_in(account).await?;
         self.learn(account, count);
+        self.news.send_replace(());
         Ok(ready)
+    }
+
+    /// Tells of every sign-in from now on.
+    pub(crate) fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     fn learn(&self, account: &Account, count: u64) -> u64 {

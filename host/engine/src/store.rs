@@ -132,11 +132,24 @@ pub trait EventStore: Send + Sync {
     ///
     /// # Errors
     /// The disk's.
-    async fn cursor(&self, trigger: &str) -> Result<Option<String>, StoreError>;
+    async fn trigger(&self, trigger: &str) -> Result<TriggerRecord, StoreError>;
+
+    /// The run that an item of a trigger has had; it may have been removed since.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn item(&self, trigger: &str, key: &str) -> Result<Option<RunId>, StoreError>;
+
+    /// Forgets how far a trigger has come. The items that it has seen stay so. Says whether there was
+    /// anything to forget.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn reset_trigger(&self, trigger: &str) -> Result<bool, StoreError>;
 
     /// Sets a trigger's cursor and starts a run for each of its items that has never had one, all at
-    /// once and durably. Gives the runs that were started. An item counts as seen for ever, and so
-    /// does one whose run's id exists.
+    /// once and durably. Gives the runs that were started, those among them that their events end.
+    /// An item counts as seen for ever, and so does one whose run's id exists.
     ///
     /// # Errors
     /// The disk's.
@@ -286,15 +299,27 @@ pub enum Verdict {
     Unknown,
 }
 
+/// How far a trigger has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TriggerRecord {
+    /// Its cursor.
+    pub cursor: Option<String>,
+    /// How many runs it has started.
+    pub started: u64,
+    /// When it started the last one.
+    pub last_started_at: Option<Timestamp>,
+}
+
 /// An item of a trigger that is to have a run.
 #[derive(Debug, Clone)]
 pub struct NewItem {
-    /// What the item is known by, unique to its trigger.
-    pub key: String,
+    /// What the item is known by, unique to its trigger; without one it is known by its run's id, for
+    /// as long as there is that run.
+    pub key: Option<String>,
     /// The run.
     pub run: RunId,
-    /// Its `RunStarted`.
-    pub started: Event,
+    /// Its first events: `RunStarted`, and, where it cannot go on from there, how it fails.
+    pub events: Vec<Event>,
 }
 
 /// Which runs to remove.

@@ -259,6 +259,7 @@ fn plan(steps: u32) -> Plan {
         timeout: None,
         concurrency: None,
         outputs: Default::default(),
+        triggers: Vec::new(),
         plugins: [("p".to_owned(), pinned)].into(),
         templates: Default::default(),
     }

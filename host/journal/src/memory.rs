@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use docket_engine::{
     Durability, EventStore, NewItem, Prune, Ready, Rest, RunFilter, RunSummary, StoreError,
-    Verdict, WaitFilter, Waiting,
+    TriggerRecord, Verdict, WaitFilter, Waiting,
 };
 use docket_model::{Account, Digest, Event, EventKind, FORMAT, RunId, WaitFor};
 use jiff::Timestamp;
@@ -24,8 +24,8 @@ struct Held {
     places: HashMap<RunId, usize>,
     blobs: HashMap<Digest, Vec<u8>>,
     sign_ins: HashMap<Account, u64>,
-    cursors: HashMap<String, Option<String>>,
-    items: HashSet<(String, String)>,
+    triggers: HashMap<String, TriggerRecord>,
+    items: HashMap<(String, String), RunId>,
 }
 
 struct Run {
@@ -314,8 +314,24 @@ impl EventStore for MemoryStore {
         })
     }
 
-    async fn cursor(&self, trigger: &str) -> Result<Option<String>, StoreError> {
-        Ok(self.held().cursors.get(trigger).cloned().flatten())
+    async fn trigger(&self, trigger: &str) -> Result<TriggerRecord, StoreError> {
+        Ok(self
+            .held()
+            .triggers
+            .get(trigger)
+            .cloned()
+            .unwrap_or_default())
+    }
+
+    async fn item(&self, trigger: &str, key: &str) -> Result<Option<RunId>, StoreError> {
+        let key = (trigger.to_owned(), key.to_owned());
+        Ok(self.held().items.get(&key).cloned())
+    }
+
+    async fn reset_trigger(&self, trigger: &str) -> Result<bool, StoreError> {
+        let mut held = self.held();
+        let record = held.triggers.get_mut(trigger);
+        Ok(record.is_some_and(|record| record.cursor.take().is_some()))
     }
 
     async fn take_items(
@@ -325,22 +341,27 @@ impl EventStore for MemoryStore {
         items: Vec<NewItem>,
     ) -> Result<Vec<Ready>, StoreError> {
         let mut held = self.held();
-        let cursor = cursor.map(str::to_owned);
-        held.cursors.insert(trigger.to_owned(), cursor);
-        let mut started = Vec::new();
-        for NewItem {
-            key,
-            run,
-            started: event,
-        } in items
-        {
-            if held.items.insert((trigger.to_owned(), key))
-                && held.append(&run, 0, &[event]).is_ok()
-            {
-                started.extend(held.find(&run).map(|run| run.summary.to_ready()));
+        let mut record = held.triggers.remove(trigger).unwrap_or_default();
+        record.cursor = cursor.map(str::to_owned);
+        let mut ready = Vec::new();
+        for NewItem { key, run, events } in items {
+            if let Some(key) = key {
+                let key = (trigger.to_owned(), key);
+                if held.items.contains_key(&key) {
+                    continue;
+                }
+                held.items.insert(key, run.clone());
             }
+            if held.append(&run, 0, &events).is_err() {
+                continue;
+            }
+            record.started += 1;
+            let at = events.first().map(|event| event.at);
+            record.last_started_at = record.last_started_at.max(at);
+            ready.extend(held.find(&run).map(|run| run.summary.to_ready()));
         }
-        Ok(started)
+        held.triggers.insert(trigger.to_owned(), record);
+        Ok(ready)
     }
 
     async fn prune(&self, filter: Prune) -> Result<u64, StoreError> {

@@ -11,7 +11,11 @@ const APPLICATION: i32 = 0x4463_6b74;
 
 /// One script for each version; the n-th makes version n out of n - 1, and after it what SQL cannot
 /// do. Never changed once released.
-const MIGRATIONS: [(&str, Fill); 2] = [(FIRST, |_| Ok(())), (SECOND, crate::migrate::second)];
+const MIGRATIONS: [(&str, Fill); 3] = [
+    (FIRST, |_| Ok(())),
+    (SECOND, crate::migrate::second),
+    (THIRD, |_| Ok(())),
+];
 
 /// Fills what a script has made room for.
 type Fill = fn(&Transaction<'_>) -> Result<(), StoreError>;
@@ -93,6 +97,13 @@ const SECOND: &str = "
         run  TEXT NOT NULL,
         PRIMARY KEY (name, key)
     ) STRICT, WITHOUT ROWID;
+";
+
+/// How many runs triggers have started, and when the last one.
+const THIRD: &str = "
+    ALTER TABLE cursors ADD COLUMN started INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE cursors ADD COLUMN last_started_at INTEGER;       -- microseconds since 1970
+    UPDATE cursors SET started = (SELECT count(*) FROM items WHERE items.name = cursors.name);
 ";
 
 /// The version that this host writes.
@@ -212,5 +223,39 @@ pub(crate) fn failed(error: &rusqlite::Error) -> StoreError {
             StoreError::Damaged(error.to_string())
         }
         _ => StoreError::Io(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_triggers_started_before_is_counted() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(FIRST).unwrap();
+        connection.execute_batch(SECOND).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO cursors VALUES ('w/source', 'c'), ('w/other', NULL);
+                 INSERT INTO items VALUES ('w/source', 'a', 'r-1'), ('w/source', 'b', 'r-2');
+                 PRAGMA user_version = 2;",
+            )
+            .unwrap();
+        let transaction = connection.transaction().unwrap();
+        migrate(&transaction).unwrap();
+        transaction.commit().unwrap();
+        let started: Vec<(String, i64, Option<i64>)> = connection
+            .prepare("SELECT name, started, last_started_at FROM cursors ORDER BY name")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        let expected = [("w/other", 0), ("w/source", 2)];
+        assert_eq!(
+            started,
+            expected.map(|(name, count)| (name.to_owned(), count, None))
+        );
     }
 }

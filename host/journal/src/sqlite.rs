@@ -3,6 +3,7 @@
 mod audit;
 mod parked;
 mod retain;
+mod triggers;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -11,14 +12,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use docket_engine::{
     Durability, EventStore, NewItem, Prune, Ready, Rest, RunFilter, RunSummary, StoreError,
-    Verdict, WaitFilter, Waiting,
+    TriggerRecord, Verdict, WaitFilter, Waiting,
 };
 use docket_model::{Account, Digest, Event, EventKind, RunId, RunResult};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::schema::{self, failed};
-use crate::writer::{self, Append, Finished, Started, Work, Writer};
+use crate::writer::{Append, Finished, Started, Work, Writer};
 use crate::{codec, references};
 use parked::Raw;
 
@@ -336,18 +337,26 @@ impl EventStore for SqliteStore {
             .await
     }
 
-    async fn cursor(&self, trigger: &str) -> Result<Option<String>, StoreError> {
+    async fn trigger(&self, trigger: &str) -> Result<TriggerRecord, StoreError> {
         self.settle().await;
         let trigger = trigger.to_owned();
-        self.read(move |connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT cursor FROM cursors WHERE name = ?1")?;
-            let cursor: Option<Option<String>> = statement
-                .query_row([trigger], |row| row.get(0))
-                .optional()?;
-            Ok(cursor.flatten())
-        })
-        .await
+        self.read(move |connection| triggers::record(connection, &trigger))
+            .await
+    }
+
+    async fn item(&self, trigger: &str, key: &str) -> Result<Option<RunId>, StoreError> {
+        self.settle().await;
+        let (trigger, key) = (trigger.to_owned(), key.to_owned());
+        self.read(move |connection| triggers::item(connection, &trigger, &key))
+            .await
+    }
+
+    async fn reset_trigger(&self, trigger: &str) -> Result<bool, StoreError> {
+        let trigger = trigger.to_owned();
+        let reset = self.writer.change(Durability::Synced, move |transaction| {
+            triggers::reset(transaction, &trigger)
+        });
+        reset.await
     }
 
     async fn take_items(
@@ -356,35 +365,15 @@ impl EventStore for SqliteStore {
         cursor: Option<&str>,
         items: Vec<NewItem>,
     ) -> Result<Vec<Ready>, StoreError> {
-        let mut appends = Vec::with_capacity(items.len());
-        for NewItem { key, run, started } in items {
-            let append = stored(&run, 0, &[started], Durability::Synced)?;
-            appends.push((key, append));
-        }
+        let items = items
+            .into_iter()
+            .map(|NewItem { key, run, events }| {
+                Ok((key, stored(&run, 0, &events, Durability::Synced)?))
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
         let (trigger, cursor) = (trigger.to_owned(), cursor.map(str::to_owned));
         let change = self.writer.change(Durability::Synced, move |transaction| {
-            transaction
-                .prepare_cached(
-                    "INSERT INTO cursors (name, cursor) VALUES (?1, ?2) \
-                     ON CONFLICT (name) DO UPDATE SET cursor = ?2",
-                )?
-                .execute(params![trigger, cursor])?;
-            let mut note = transaction.prepare_cached(
-                "INSERT OR IGNORE INTO items (name, key, run) VALUES (?1, ?2, ?3)",
-            )?;
-            let mut started = Vec::new();
-            for (key, append) in appends {
-                let is_new = note.execute(params![trigger, key, append.run.as_str()])? > 0;
-                if is_new && writer::write(transaction, &append)? {
-                    started.extend(append.started.map(|of_run| Ready {
-                        run: append.run,
-                        workflow: of_run.workflow,
-                        group: of_run.group,
-                        has_begun: false,
-                    }));
-                }
-            }
-            Ok(started)
+            triggers::take(transaction, &trigger, cursor.as_deref(), items)
         });
         change.await
     }

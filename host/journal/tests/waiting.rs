@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use docket_engine::{
     Documents, Durability, EventStore, NewItem, Prune, Rest, RestingStep, RunFilter, StoreError,
-    Verdict, WaitFilter,
+    TriggerRecord, Verdict, WaitFilter,
 };
 use docket_journal::{FileDocuments, MemoryStore, SqliteStore, backup, restore};
 use docket_model::{
@@ -243,9 +243,9 @@ async fn groups_and_items(store: &dyn EventStore) {
         max: 1,
     });
     let item = |key: &str| NewItem {
-        key: key.to_owned(),
+        key: Some(key.to_owned()),
         run: run(&format!("i-{key}")),
-        started: started(json!({}), group.clone()),
+        events: vec![started(json!({}), group.clone())],
     };
     let first = store
         .take_items("t", Some("1"), vec![item("a"), item("b"), item("a")])
@@ -260,7 +260,14 @@ async fn groups_and_items(store: &dyn EventStore) {
             .unwrap()
             .is_empty()
     );
-    assert_eq!(store.cursor("t").await.unwrap(), None);
+    let record = store.trigger("t").await.unwrap();
+    assert_eq!((record.cursor, record.started), (None, 2));
+    assert_eq!(record.last_started_at, Some(at(0)));
+    let unknown = store.trigger("nobody").await.unwrap();
+    assert_eq!(unknown, TriggerRecord::default());
+    assert_eq!(store.item("t", "a").await.unwrap(), Some(run("i-a")));
+    assert_eq!(store.item("t", "i-a").await.unwrap(), None);
+    assert_eq!(store.item("u", "a").await.unwrap(), None);
     assert!(
         store
             .take_items("u", None, vec![item("b")])
@@ -268,6 +275,40 @@ async fn groups_and_items(store: &dyn EventStore) {
             .unwrap()
             .is_empty(),
         "the run is there"
+    );
+    let without_key = |name: &str| NewItem {
+        key: None,
+        run: run(name),
+        events: vec![started(json!({}), group.clone())],
+    };
+    for expected in [1, 0] {
+        let items = vec![without_key("i-moment")];
+        let taken = store.take_items("s", Some("2"), items).await.unwrap();
+        assert_eq!(taken.len(), expected);
+    }
+    let mut fails = item("fails");
+    let failure = Failure::new(FailureClass::InvalidInput, "inputs", "no title");
+    fails.events.push(Event {
+        at: at(0),
+        kind: EventKind::RunFinished {
+            result: RunResult::Failed {
+                path: None,
+                failure,
+            },
+        },
+    });
+    let taken = store.take_items("s", Some("3"), vec![fails]).await.unwrap();
+    assert_eq!(names(taken), ["i-fails"]);
+    let failed = store.run(&run("i-fails")).await.unwrap().unwrap();
+    assert!(matches!(failed.result, Some(RunResult::Failed { .. })));
+    let record = store.trigger("s").await.unwrap();
+    assert_eq!((record.cursor.as_deref(), record.started), (Some("3"), 2));
+    assert!(store.reset_trigger("s").await.unwrap());
+    assert!(!store.reset_trigger("s").await.unwrap());
+    assert_eq!(store.trigger("s").await.unwrap().cursor, None);
+    assert_eq!(
+        store.item("s", "fails").await.unwrap(),
+        Some(run("i-fails"))
     );
     for (name, events) in [("i-a", 1), ("i-b", 2)] {
         if events == 2 {

@@ -63,6 +63,7 @@ fn plan() -> Arc<Plan> {
         outputs: outputs
             .map(|(name, template)| (name.to_owned(), template))
             .into(),
+        triggers: Vec::new(),
         plugins: BTreeMap::new(),
         templates: BTreeMap::from([(
             "body.html".to_owned(),
@@ -106,6 +107,7 @@ fn evaluate(bencher: Bencher<'_, '_>, what: &str) {
                 value: &item,
                 index: 9_000,
             }),
+            event: None,
             run: "r-1",
             workflow: "bench",
         };

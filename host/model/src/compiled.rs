@@ -180,6 +180,7 @@ mod tests {
             timeout: None,
             concurrency: None,
             outputs: BTreeMap::from([("o".to_owned(), output)]),
+            triggers: Vec::new(),
             plugins: BTreeMap::new(),
             templates: BTreeMap::from([("t.html".to_owned(), "<p>{{ who }}</p>".to_owned())]),
         }
@@ -195,6 +196,7 @@ mod tests {
                 steps: &steps,
                 failure: None,
                 item: None,
+                event: None,
                 run: "r",
                 workflow: "w",
             };

@@ -140,6 +140,7 @@ mod tests {
             timeout: None,
             concurrency: None,
             outputs: BTreeMap::new(),
+            triggers: Vec::new(),
             plugins: BTreeMap::new(),
             templates: BTreeMap::new(),
         };

@@ -24,6 +24,7 @@ mod plugin;
 mod project;
 mod reader;
 mod source;
+mod trigger;
 mod workflow;
 mod yaml;
 
@@ -58,4 +59,5 @@ pub use project::{
 };
 pub use reader::parse_duration;
 pub use source::{MAX_SOURCE_BYTES, Position, SourceFile, Span};
+pub use trigger::{InvalidSchedule, Schedule, SourcePoll, Timetable, Trigger, TriggerKind};
 pub use yaml::{MAX_YAML_DEPTH, MAX_YAML_VALUES};

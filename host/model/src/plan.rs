@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::built_in::BUILT_IN;
-use crate::{Digest, FailureClass, RequestRule};
+use crate::{Digest, FailureClass, RequestRule, Trigger, TriggerKind};
 
 /// The version of the stored form of plans.
 pub const PLAN_FORMAT: u32 = 2;
@@ -38,7 +38,10 @@ pub struct Plan {
     pub concurrency: Option<Concurrency>,
     /// The outputs by name, evaluated when all steps are done.
     pub outputs: BTreeMap<String, Template>,
-    /// The plugins that the steps use, by name.
+    /// What starts it by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<Trigger>,
+    /// The plugins that the steps and the triggers use, by name.
     pub plugins: BTreeMap<String, PinnedPlugin>,
     /// The body templates that the steps use: name (the path as written) to text.
     pub templates: BTreeMap<String, String>,
@@ -279,6 +282,16 @@ impl Plan {
         self.steps.iter().chain(&self.on_error)
     }
 
+    /// The polls of its triggers' sources, as steps that call their actions.
+    pub fn polls(&self) -> impl Iterator<Item = PlannedStep> {
+        self.triggers
+            .iter()
+            .filter_map(|trigger| match &trigger.on {
+                TriggerKind::Source(poll) => Some(poll.to_step(&trigger.id)),
+                TriggerKind::Schedule(_) | TriggerKind::Webhook => None,
+            })
+    }
+
     /// Hands over the text of every expression, the same one perhaps several times.
     pub(crate) fn each_expression(&self, found: &mut impl FnMut(&str)) {
         for step in self.all_steps() {
@@ -288,7 +301,10 @@ impl Plan {
         }
         let group = self.concurrency.as_ref();
         let group = group.and_then(|concurrency| concurrency.group.as_ref());
-        let templates = self.outputs.values().chain(group);
+        let triggers = self.triggers.iter();
+        let inputs = triggers.flat_map(|trigger| trigger.inputs.iter().flatten());
+        let inputs = inputs.map(|(_, input)| input);
+        let templates = self.outputs.values().chain(group).chain(inputs);
         templates.for_each(|template| template.each_expression(found));
     }
 }

@@ -1,14 +1,14 @@
-//! The `docket` binary over a laboratory's data folder, as a person runs it.
+//! The `docket` binary over a project that uses a tenant, as a person runs it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use docket_tenant::DEMO_CLIENT_ID;
+use docket_tenant::{DEMO_CLIENT_ID, Tenant};
 
 use crate::lab::workspace;
 use crate::{Lab, TenantFacts, components};
 
-/// A project that uses a laboratory's tenant, data folder and vault.
+/// A project that uses a tenant, with its data folder and its vault's key.
 pub struct Binary {
     project: PathBuf,
     data: PathBuf,
@@ -20,17 +20,40 @@ impl Binary {
     /// laboratory may be open while the binary runs.
     #[must_use]
     pub fn over(lab: &Lab) -> Self {
-        let project = lab.data().join("project");
-        let folder = workspace().join("workflows");
-        copy(&folder, &project);
-        let facts = TenantFacts::of(&lab.tenant);
+        let docket = Self::beside(lab.data(), &lab.tenant).with_data(lab.data());
+        docket.copy_examples();
+        docket
+    }
+
+    /// Writes a project without workflows into a folder, beside its data folder and key.
+    pub(crate) fn beside(folder: &Path, tenant: &Tenant) -> Self {
+        let project = folder.join("project");
+        std::fs::create_dir_all(&project).expect("a folder");
+        let facts = TenantFacts::of(tenant);
         std::fs::write(project.join("docket.yaml"), yaml(&facts)).expect("docket.yaml");
         std::fs::write(project.join("ca.pem"), &facts.ca_pem).expect("the CA");
         Self {
             project,
-            data: lab.data().to_owned(),
-            key: lab.data().join("vault.key"),
+            data: folder.join("data"),
+            key: folder.join("vault.key"),
         }
+    }
+
+    /// Copies the example workflows into the project.
+    pub(crate) fn copy_examples(&self) {
+        copy(&workspace().join("workflows"), &self.project);
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The file with the vault's key.
+    #[must_use]
+    pub fn key(&self) -> &Path {
+        &self.key
     }
 
     /// The same with another data folder; the vault's key stays.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use docket_engine::{
     Durability, EventStore, NewItem, Prune, Ready, Rest, RunFilter, RunSummary, StoreError,
-    Verdict, WaitFilter, Waiting,
+    TriggerRecord, Verdict, WaitFilter, Waiting,
 };
 use docket_model::{Account, Digest, Event, RunId};
 use jiff::Timestamp;
@@ -170,8 +170,16 @@ impl EventStore for CrashingStore {
         self.flushed().await?.verify(run).await
     }
 
-    async fn cursor(&self, trigger: &str) -> Result<Option<String>, StoreError> {
-        self.kept.cursor(trigger).await
+    async fn trigger(&self, trigger: &str) -> Result<TriggerRecord, StoreError> {
+        self.kept.trigger(trigger).await
+    }
+
+    async fn item(&self, trigger: &str, key: &str) -> Result<Option<RunId>, StoreError> {
+        self.kept.item(trigger, key).await
+    }
+
+    async fn reset_trigger(&self, trigger: &str) -> Result<bool, StoreError> {
+        self.flushed().await?.reset_trigger(trigger).await
     }
 
     async fn take_items(

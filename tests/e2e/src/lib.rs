@@ -10,10 +10,12 @@
 pub mod apart;
 mod binary;
 mod crash;
+mod desk;
 mod lab;
 mod time;
 
 pub use binary::Binary;
 pub use crash::{CrashingStore, Unsynced};
+pub use desk::{Authorized, Desk};
 pub use lab::{Ground, Host, Lab, Silent, TenantFacts, components};
 pub use time::LabClock;

@@ -163,6 +163,45 @@ async fn fifty_runs_of_one_user_are_one_mail_and_all_go_on_after_the_sign_in() {
     served.end();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_does_not_sign_in_is_told_again_and_strangers_never() {
+    let often = MAIL.replace("sign-in-hook:", "sign-in-hook:\n  every: 3s");
+    let mut served = Served::start_with(&often).await;
+    let document = served.document("loan.pdf").await;
+    served.start_as_anna("r-1", &document).await;
+    until(async || (requests(&served, ANNA).len() >= 2).then_some(())).await;
+    served.sign_anna_in().await;
+    assert_eq!(served.ended("r-1").await["state"], "succeeded");
+    let runs = served
+        .get("/api/runs?workflow=docket-sign-in-request")
+        .await;
+    let mut started: Vec<jiff::Timestamp> = runs["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| run["started-at"].as_str().unwrap().parse().unwrap())
+        .collect();
+    started.sort_unstable();
+    let pauses = started.windows(2).map(|two| two[1].duration_since(two[0]));
+    // A run starts a moment after it was decided to tell somebody.
+    let least = jiff::SignedDuration::from_millis(2_500);
+    assert!(pauses.min().unwrap() >= least, "{started:?}");
+
+    // A run's input may name anybody.
+    let order = json!({
+        "workflow": "personal-confirmation", "id": "r-stranger",
+        "inputs": {
+            "owner": "mallory@evil.example", "to": ANNA, "title": "Loan", "document": document,
+        },
+    });
+    assert_eq!(served.post("/api/runs", order).await.0, 202);
+    let needed = told(&served).await;
+    assert_eq!(needed["user"], "mallory@evil.example", "{needed}");
+    assert_eq!(needed["told-at"], Value::Null, "{needed}");
+    assert!(needed["error"].as_str().unwrap().contains("gets no mail"));
+    served.end();
+}
+
 /// A receiver of webhooks: what came, and what is answered, in order and then always 204.
 struct Receiver {
     port: u16,

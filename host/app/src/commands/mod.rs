@@ -10,6 +10,7 @@ mod run;
 mod runs;
 mod serve;
 mod tenant;
+mod triggers;
 mod validate;
 mod vault;
 
@@ -32,6 +33,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
         Command::Runs(command) => runs::run(&global, command).await,
         Command::Replay(arguments) => replay::run(&global, &arguments).await,
         Command::Serve(arguments) => serve::run(&global, &arguments).await,
+        Command::Triggers(command) => triggers::run(&global, command).await,
         Command::Backup(arguments) => backup::write(&global, &arguments).await,
         Command::Restore(arguments) => backup::restore(&global, &arguments).await,
         Command::Connections(command) => connections::run(&global, command).await,

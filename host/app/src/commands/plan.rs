@@ -1,7 +1,7 @@
 //! `docket plan`: what a workflow would do, as whom, and with which grants.
 
 use anyhow::Result;
-use docket_model::{ConnectionKind, Plan, PlannedStep};
+use docket_model::{ConnectionKind, Plan, PlannedStep, Schedule, TriggerKind};
 use serde_json::{Value, json};
 
 use crate::cli::{Global, PlanArgs};
@@ -19,7 +19,8 @@ pub(crate) async fn run(global: &Global, arguments: &PlanArgs) -> Result<Exit> {
         };
         render::line(
             &json!({
-                "workflow": plan.workflow, "digest": plan.digest()?, "steps": list(&plan.steps),
+                "workflow": plan.workflow, "digest": plan.digest()?, "triggers": plan.triggers,
+                "steps": list(&plan.steps),
                 "on-error": list(&plan.on_error),
                 "plugins": plan.plugins, "inputs": plan.inputs,
             })
@@ -38,6 +39,25 @@ fn show(host: &Host, plan: &Plan) -> Result<()> {
             "  plugin {name} {}  {}",
             plugin.version, plugin.component
         ));
+    }
+    for trigger in &plan.triggers {
+        let when = match &trigger.on {
+            TriggerKind::Schedule(Schedule::Cron { cron, time_zone }) => {
+                format!("at {cron}, by the clock of {time_zone}")
+            }
+            TriggerKind::Schedule(Schedule::Every(time)) => format!("every {time:?}"),
+            TriggerKind::Webhook => "for each signed request".to_owned(),
+            TriggerKind::Source(poll) => {
+                format!(
+                    "for each item of {}/{}, asked every {:?}",
+                    poll.plugin, poll.action, poll.every
+                )
+            }
+        };
+        render::line(&format!("  starts  {when}  ({})", trigger.id));
+    }
+    for poll in plan.polls() {
+        show_step(host, plan, &poll);
     }
     for step in &plan.steps {
         show_step(host, plan, step);

@@ -1,12 +1,12 @@
-//! `docket serve`: drives all runs, wakes them, keeps sign-ins alive, warns of what ends, and answers
-//! HTTP requests, until it is told to end.
+//! `docket serve`: starts runs by their triggers, drives all runs, wakes them, keeps sign-ins alive,
+//! warns of what ends, and answers HTTP requests, until it is told to end.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use docket_connections::Severity;
-use docket_engine::{Scheduler, SchedulerSettings};
+use docket_engine::{Scheduler, SchedulerSettings, Triggers};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -21,6 +21,7 @@ use crate::server::contact::Contact;
 use crate::server::{Service, Watch, router};
 use crate::sign_ins::Asking;
 use crate::waking;
+use crate::workflows::Workflows;
 
 /// How often idle sign-ins are refreshed, and what ends soon is told.
 const DAILY: Duration = Duration::from_secs(86_400);
@@ -64,11 +65,6 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
     let retried = waking::wake_all(host.store.as_ref(), &host.engine).await;
     retried.map_err(|error| engine_failed(&error))?;
     let upkeep = tokio::spawn(upkeep(Arc::clone(&host)));
-    let asking = tokio::spawn(async move {
-        if let Some(asking) = asking {
-            asking.run(needed).await;
-        }
-    });
     let settings = SchedulerSettings {
         at_once: arguments.at_once.into(),
         ..SchedulerSettings::default()
@@ -76,7 +72,30 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
     let scheduler = Scheduler::new(Arc::clone(&host.engine), Arc::clone(&watch) as _, settings);
     let until = shutdown.clone();
     let mut driving = tokio::spawn(async move { scheduler.serve(until).await });
-    let service = Service::new(Arc::clone(&host), watch, &contact, shutdown.clone());
+    let triggers = Arc::new(Triggers::new(
+        Arc::clone(&host.engine),
+        Arc::clone(&watch) as _,
+    ));
+    let workflows = Arc::new(Workflows::new(Arc::clone(&host), Arc::clone(&triggers)));
+    // Whoever is told the address finds its webhooks there.
+    workflows.look_again().await;
+    let (starting, until) = (Arc::clone(&triggers), shutdown.clone());
+    let starting = tokio::spawn(async move { starting.serve(until).await });
+    let sources = Arc::clone(&triggers);
+    let asking = tokio::spawn(async move {
+        if let Some(asking) = asking {
+            asking.with_triggers(sources).run(needed).await;
+        }
+    });
+    let looking = Arc::clone(&workflows).watch(shutdown.clone())?;
+    let looking = tokio::spawn(looking);
+    let service = Service::new(
+        Arc::clone(&host),
+        watch,
+        workflows,
+        &contact,
+        shutdown.clone(),
+    );
     let router = router(Arc::new(service));
     let until = shutdown.clone().cancelled_owned();
     let answering = axum::serve(listener, router).with_graceful_shutdown(until);
@@ -105,7 +124,7 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
         None => driving.await,
     };
     let _ = tokio::time::timeout(ANSWERS, answering).await;
-    for task in [waking, upkeep, asking] {
+    for task in [starting, looking, waking, upkeep, asking] {
         task.abort();
         let _ = task.await;
     }

@@ -39,6 +39,12 @@ pub(crate) async fn run(global: &Global, command: VaultCommand) -> Result<Exit> 
             file,
             passphrase_file,
         } => {
+            if file.exists() {
+                let what = format!("{} is there already", file.display());
+                return Err(Failed::new(Exit::Storage, what)
+                    .with_help("name another file; nothing is written over a backup")
+                    .into());
+            }
             let backup = owner
                 .export(&passphrase(passphrase_file.as_deref())?)
                 .await?;

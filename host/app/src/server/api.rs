@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
-use super::{Service, workflows};
+use super::{Service, embedded, workflows};
 use crate::answers::{self, result_word};
 use crate::commands::{copy_data, step_path};
 use crate::host::random_id;
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(25);
 struct Start {
     /// The workflow's name.
     workflow: String,
-    /// The inputs; documents as `POST /api/documents` answers them.
+    /// The inputs; documents as `POST /api/documents` answers them, or small ones in base64.
     #[serde(default)]
     inputs: Map<String, Value>,
     /// The run's id. The same id with the same inputs starts nothing more.
@@ -48,20 +48,18 @@ pub(super) async fn start(
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Value>), Problem> {
     let Start {
         workflow,
-        inputs,
+        mut inputs,
         id,
     } = read(body)?;
     let plan = plan(&service, workflow).await?;
-    let inputs = resolve_inputs(&plan, inputs).map_err(|problems| {
-        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        let help = problems.iter().find_map(|problem| problem.help.clone());
-        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, texts.join("; "));
-        match help {
-            Some(help) => problem.with_help(help),
-            None => problem,
-        }
-    })?;
+    let unfit = |problems: Vec<_>| {
+        Problem::of_inputs(StatusCode::UNPROCESSABLE_ENTITY, "the request", problems)
+    };
+    let documents = embedded::take(&mut inputs).map_err(unfit)?;
+    let inputs = resolve_inputs(&plan, inputs).map_err(unfit)?;
     let host = &service.host;
+    let stored = tokio::task::block_in_place(|| documents.store(host.documents.as_ref()));
+    stored.map_err(|error| Problem::fault(&error.to_string()))?;
     let id = match id {
         Some(id) => id,
         None => host.new_run_id().map_err(|error| Problem::of(&error))?,
@@ -329,7 +327,7 @@ pub(super) async fn backup(State(service): State<Arc<Service>>, body: Body) -> A
 /// A body that says nothing.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub(super) struct Nothing {}
 
 /// A body as JSON; an empty one is an object without members.
 pub(super) fn read<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {

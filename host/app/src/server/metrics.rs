@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use docket_connections::{Lapse, LapseKind};
-use docket_engine::WaitFilter;
+use docket_engine::{TriggerStatus, WaitFilter};
 
 use super::Service;
 use super::problem::Problem;
@@ -86,8 +86,53 @@ pub(super) async fn show(State(service): State<Arc<Service>>) -> Result<Response
             count,
         );
     }
+    triggers(&mut text, &service.triggers().list().await?);
+    let (ready, invalid) = service.workflows.counts();
+    let name = "docket_workflows";
+    head(&mut text, name, "gauge", "Workflows of the project.");
+    for (state, count) in [("ready", ready), ("invalid", invalid)] {
+        line(&mut text, name, &[("state", state)], count);
+    }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+fn triggers(text: &mut String, all: &[TriggerStatus]) {
+    type Count = fn(&TriggerStatus) -> u64;
+    let mut states: BTreeMap<&str, u64> = ["waiting", "polling", "failing", "sign-in-needed"]
+        .map(|state| (state, 0))
+        .into();
+    for one in all {
+        *states.entry(one.state.as_str()).or_default() += 1;
+    }
+    let name = "docket_triggers";
+    head(text, name, "gauge", "Triggers, by how they are.");
+    for (state, count) in states {
+        line(text, name, &[("state", state)], count);
+    }
+    let counters: [(&str, &str, Count); 2] = [
+        (
+            "docket_trigger_runs_total",
+            "Runs that a trigger started since the start.",
+            |one| one.started_lately,
+        ),
+        (
+            "docket_trigger_failures_total",
+            "How often a trigger failed since the start.",
+            |one| one.failed_lately,
+        ),
+    ];
+    for (name, help, count) in counters {
+        head(text, name, "counter", help);
+        for one in all {
+            let labels = [
+                ("workflow", one.workflow.as_str()),
+                ("trigger", &one.id),
+                ("kind", one.kind),
+            ];
+            line(text, name, &labels, count(one));
+        }
+    }
 }
 
 fn by_kind(lapses: &[Lapse]) -> BTreeMap<(&str, &'static str), u64> {

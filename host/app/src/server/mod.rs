@@ -2,7 +2,9 @@
 //! needs. The router is a function of the service, the server one of a listener and a shutdown.
 //!
 //! Every path below `/api` asks for the bearer token of `serve.json`. All paths ask for a `Host` that
-//! is this server's, so that no page of another origin reaches it by a name of its own.
+//! is this server's, so that no page of another origin reaches it by a name of its own; but for
+//! those below `/hooks`, which are called by other machines, through whatever proxy there is, and ask
+//! for a signature.
 
 mod administration;
 mod api;
@@ -10,9 +12,12 @@ mod audit;
 pub(crate) mod client;
 pub(crate) mod contact;
 mod documents;
+mod embedded;
+mod hooks;
 mod metrics;
 mod problem;
 mod sign_in;
+mod triggers;
 mod watch;
 mod workflows;
 
@@ -26,14 +31,18 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use docket_engine::Triggers;
 use docket_model::Digest;
 use secrecy::ExposeSecret as _;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use self::contact::Contact;
 use self::problem::Problem;
+pub(crate) use self::triggers::OVERLAP;
 pub(crate) use self::watch::Watch;
 use crate::host::Host;
+use crate::workflows::Workflows;
 
 /// The longest body that is read, but of a document: inputs of one run.
 const MAX_BODY: usize = 4 << 20;
@@ -42,6 +51,9 @@ const MAX_BODY: usize = 4 << 20;
 pub(crate) struct Service {
     host: Arc<Host>,
     watch: Arc<Watch>,
+    workflows: Arc<Workflows>,
+    /// Places for large bodies of webhooks.
+    hooks: Semaphore,
     address: SocketAddr,
     /// Cancelled when the process is to end.
     shutdown: CancellationToken,
@@ -57,6 +69,7 @@ impl Service {
     pub(crate) fn new(
         host: Arc<Host>,
         watch: Arc<Watch>,
+        workflows: Arc<Workflows>,
         contact: &Contact,
         shutdown: CancellationToken,
     ) -> Self {
@@ -80,12 +93,25 @@ impl Service {
         Self {
             host,
             watch,
+            workflows,
+            hooks: hooks::places(),
             address,
             shutdown,
             hosts,
             devices: administration::Devices::default(),
             token: Digest::of(contact.token.expose_secret().as_bytes()),
         }
+    }
+
+    fn triggers(&self) -> &Triggers {
+        self.workflows.triggers()
+    }
+
+    /// Where others reach this process, without a slash at its end.
+    fn url(&self) -> String {
+        let public = self.host.project.spec.public_url.as_deref();
+        let url = public.map_or_else(|| format!("http://{}", self.address), str::to_owned);
+        url.trim_end_matches('/').to_owned()
     }
 }
 
@@ -101,6 +127,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/runs/{id}/approvals", post(api::decide))
         .route("/inputs", get(api::inputs))
         .route("/waiting", get(api::waiting))
+        .route("/triggers", get(triggers::list))
+        .route("/triggers/reset", post(triggers::reset))
+        .route("/triggers/secret", post(triggers::set_secret))
+        .route("/workflows", get(triggers::workflows))
+        .route("/workflows/reload", post(triggers::reload))
         .route("/backup", post(api::backup))
         .merge(administration::routes())
         .merge(audit::routes())
@@ -112,6 +143,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
             Arc::clone(&service),
             ask_for_token,
         ));
+    let hooks = Router::new()
+        .route("/hooks/{workflow}", post(hooks::receive))
+        .layer(middleware::map_response(async |response| {
+            explained(response)
+        }));
     Router::new()
         .nest("/api", api)
         .route("/callback", get(sign_in::callback).post(sign_in::posted))
@@ -128,6 +164,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
             Arc::clone(&service),
             check_host,
         ))
+        .merge(hooks)
         .with_state(service)
 }
 

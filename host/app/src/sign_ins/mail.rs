@@ -1,8 +1,10 @@
 //! The mail that asks for a sign-in: a run of a workflow of the host's own. So it is journaled, goes out
 //! effectively once, and is looked at as any other run.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result};
-use docket_model::{Plan, SignInMail, SourceFile, resolve_inputs};
+use docket_model::{Plan, Project, SignInMail, SourceFile, resolve_inputs};
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, Failed};
@@ -90,6 +92,27 @@ steps:
     })?)
 }
 
+/// The domains of the addresses that `docket.yaml` names, in lower case. A run's input may name anybody,
+/// and mail goes to the organisation's own people alone.
+pub(super) fn domains(spec: &Project, mail: &SignInMail) -> BTreeSet<String> {
+    let connections = spec.connections.values();
+    let named =
+        connections.flat_map(|one| one.account.iter().chain(one.mailboxes.iter().flatten()));
+    let addresses = named.chain([&mail.from]).chain(&mail.administrator);
+    let of_addresses = addresses.filter_map(|address| domain(address));
+    let tenants = spec
+        .connections
+        .values()
+        .map(|one| one.tenant.to_lowercase());
+    of_addresses.chain(tenants).collect()
+}
+
+/// The domain of an address, in lower case.
+pub(super) fn domain(address: &str) -> Option<String> {
+    let (_, domain) = address.rsplit_once('@')?;
+    Some(domain.to_lowercase())
+}
+
 /// The inputs of one such mail.
 pub(super) fn inputs(
     plan: &Plan,
@@ -105,4 +128,45 @@ pub(super) fn inputs(
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
         texts.join("; ")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use docket_model::{ConnectionKind, ConnectionSpec};
+
+    use super::*;
+
+    #[test]
+    fn only_domains_that_the_project_names_are_written_to() {
+        let spec = ConnectionSpec {
+            mailboxes: Some(vec!["desk@Sub.contoso.example".to_owned()]),
+            ..ConnectionSpec::new(
+                ConnectionKind::AppOnly,
+                "contoso.onmicrosoft.com".to_owned(),
+                "app".to_owned(),
+            )
+        };
+        let mut project = Project::default();
+        project.connections.insert("robot".to_owned(), spec);
+        let mail = SignInMail {
+            connection: "robot".to_owned(),
+            from: "desk@contoso.example".to_owned(),
+            administrator: None,
+            template: None,
+        };
+        let domains = domains(&project, &mail);
+        for (address, is_known) in [
+            ("anna@contoso.example", true),
+            ("anna@CONTOSO.example", true),
+            ("anna@sub.contoso.example", true),
+            ("anna@contoso.onmicrosoft.com", true),
+            ("anna@other.contoso.example", false),
+            ("anna@contoso.example@evil.example", false),
+            ("anna@evil.example", false),
+            ("anna", false),
+        ] {
+            let found = domain(address).is_some_and(|domain| domains.contains(&domain));
+            assert_eq!(found, is_known, "{address}");
+        }
+    }
 }

@@ -9,13 +9,15 @@ mod list;
 mod mail;
 mod request;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 use docket_connections::{AuthErrorClass, ConnectionError, Webhook};
-use docket_engine::{EngineError, Timer as _, TokioTimer, TriggerItem, WaitFilter};
+use docket_engine::{
+    EngineError, Timer as _, TokioTimer, TriggerItem, TriggerState, Triggers, WaitFilter,
+};
 use docket_model::{Account, Event, EventKind, Failure, Plan, RunId, SignInHookKind, WaitFor};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -79,6 +81,8 @@ pub(crate) struct Asking {
     base: String,
     every: Duration,
     by: Teller,
+    /// Whose sources may wait, too.
+    triggers: Option<Arc<Triggers>>,
     timer: TokioTimer,
     /// Accounts that could have a token after all, and when that was seen.
     answered: Mutex<HashMap<Account, Timestamp>>,
@@ -88,6 +92,8 @@ enum Teller {
     Mail {
         plan: Box<Plan>,
         administrator: Option<String>,
+        /// Whose people may be written to.
+        domains: BTreeSet<String>,
     },
     Webhook(Webhook),
 }
@@ -132,6 +138,7 @@ impl Asking {
             SignInHookKind::Mail(mail) => Teller::Mail {
                 plan: Box::new(mail::plan(host, mail)?),
                 administrator: mail.administrator.clone(),
+                domains: mail::domains(&host.project.spec, mail),
             },
             SignInHookKind::Webhook(spec) => {
                 let webhook = host.connections.webhook(spec);
@@ -145,9 +152,16 @@ impl Asking {
             base: base.to_owned(),
             every: hook.every,
             by,
+            triggers: None,
             timer: host.timer(),
             answered: Mutex::default(),
         }))
+    }
+
+    /// The same where sources may wait for a sign-in, too.
+    pub(crate) fn with_triggers(mut self, triggers: Arc<Triggers>) -> Self {
+        self.triggers = Some(triggers);
+        self
     }
 
     /// Tells whom it must until nobody can need anybody any more.
@@ -207,7 +221,38 @@ impl Asking {
         };
         let all = self.host.store.waiting(filter).await?;
         let accounts = all.iter().filter_map(|one| one.step.wait.on.account());
-        Ok(accounts.cloned().collect())
+        let mut accounts: Vec<Account> = accounts.cloned().collect();
+        let sources = self.sources_that_wait().await?;
+        accounts.extend(sources.into_iter().map(|(need, _)| need.account));
+        Ok(accounts)
+    }
+
+    /// The sources that wait for a sign-in, each with its workflow. A source asks once an hour.
+    async fn sources_that_wait(&self) -> Result<Vec<(Need, String)>, EngineError> {
+        let Some(triggers) = &self.triggers else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        for one in triggers.list().await? {
+            let TriggerState::SignInNeeded {
+                since,
+                account: Some(account),
+                failure,
+            } = one.state
+            else {
+                continue;
+            };
+            let need = Need {
+                // Its polls are no runs, and are logged by this name.
+                run: one.polls,
+                account,
+                since,
+                until: None,
+                failure: *failure,
+            };
+            found.push((need, one.workflow));
+        }
+        Ok(found)
     }
 
     /// Looks whether somebody must be told, and tells. Says when to look again.
@@ -345,6 +390,12 @@ impl Asking {
             };
             found.entry(waiting.run).or_insert((need, waiting.workflow));
         }
+        for (need, workflow) in self.sources_that_wait().await? {
+            let is_older = signed_in_at.is_some_and(|at| at >= need.since);
+            if need.account == *account && !is_older {
+                found.insert(need.run.clone(), (need, workflow));
+            }
+        }
         for need in needs {
             let is_older = signed_in_at.is_some_and(|at| at >= need.since);
             if found.contains_key(&need.run) || is_older {
@@ -384,10 +435,11 @@ impl Asking {
             Teller::Mail {
                 plan,
                 administrator,
-            } => {
-                let to = self.recipient(telling, administrator.as_deref());
-                self.mail(account, known, telling, plan, to).await?
-            }
+                domains,
+            } => match self.recipient(telling, administrator.as_deref(), domains) {
+                Ok(to) => self.mail(account, known, telling, plan, &to).await?,
+                Err(error) => Err(error),
+            },
             Teller::Webhook(webhook) => {
                 let event = json!({
                     "type": "sign-in.requested",
@@ -427,18 +479,14 @@ impl Asking {
         known: &Request,
         telling: &Telling<'_>,
         plan: &Plan,
-        to: Option<String>,
+        to: &str,
     ) -> Result<Result<Request, String>, EngineError> {
-        let Some(to) = to else {
-            let what = "there is nobody to tell; name an administrator under sign-in-hook.mail";
-            return Ok(Err(what.to_owned()));
-        };
         let subject = match telling.is_for_administrator {
             true => format!("The connection {} needs you", account.connection),
             false => format!("Please sign in as {}", self.person(account)),
         };
         let request = self.facts(telling, |at| at.strftime("%F %R UTC").to_string());
-        let inputs = match mail::inputs(plan, &to, &subject, request) {
+        let inputs = match mail::inputs(plan, to, &subject, request) {
             Ok(inputs) => inputs,
             Err(error) => return Ok(Err(error)),
         };
@@ -449,9 +497,10 @@ impl Asking {
         };
         let told = known.told(self.host.now(), Some(run.clone()));
         let items = vec![TriggerItem {
-            key: known.next().to_string(),
+            key: Some(known.next().to_string()),
             run,
             inputs,
+            failure: None,
         }];
         let cursor = told.to_json()?;
         let name = request::name(account);
@@ -464,17 +513,30 @@ impl Asking {
     }
 
     /// Who gets the mail: the person, or who mends what the person cannot.
-    fn recipient(&self, telling: &Telling<'_>, administrator: Option<&str>) -> Option<String> {
-        let is_person = telling.account.user.is_some() && !telling.is_for_administrator;
-        let person = || {
-            let account = telling.account;
-            let specs = &self.host.project.spec.connections;
-            let own = specs.get(&account.connection)?.account.clone();
-            account.user.clone().or(own)
-        };
-        match administrator {
-            Some(address) if !is_person => Some(address.to_owned()),
-            _ => person(),
+    fn recipient(
+        &self,
+        telling: &Telling<'_>,
+        administrator: Option<&str>,
+        domains: &BTreeSet<String>,
+    ) -> Result<String, String> {
+        let account = telling.account;
+        let is_person = account.user.is_some() && !telling.is_for_administrator;
+        if let Some(address) = administrator.filter(|_| !is_person) {
+            return Ok(address.to_owned());
+        }
+        let specs = &self.host.project.spec.connections;
+        let own = specs.get(&account.connection);
+        let own = own.and_then(|spec| spec.account.as_ref());
+        let person = account
+            .user
+            .as_ref()
+            .or(own)
+            .ok_or("there is nobody to tell; name an administrator under sign-in-hook.mail")?;
+        match mail::domain(person).is_some_and(|domain| domains.contains(&domain)) {
+            true => Ok(person.clone()),
+            false => Err(format!(
+                "{person} gets no mail: no address in docket.yaml is of the same domain"
+            )),
         }
     }
 

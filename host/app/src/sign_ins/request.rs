@@ -52,7 +52,7 @@ impl Request {
         store: &dyn EventStore,
         account: &Account,
     ) -> Result<Self, StoreError> {
-        let text = store.cursor(&name(account)).await?;
+        let text = store.trigger(&name(account)).await?.cursor;
         match text.as_deref().map(serde_json::from_str) {
             None => Ok(Self::default()),
             Some(read) => read.map_err(|error| {

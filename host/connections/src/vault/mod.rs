@@ -36,6 +36,8 @@ pub(crate) use self::record::{RecordId, RecordKind, RecordName};
 /// The format that this version writes and reads.
 const FORMAT: u32 = 2;
 const HEADER: &str = "vault.json";
+/// So many records are not worth another thread.
+const FEW: usize = 256;
 const RESTORE: &str =
     "restore the folder from a backup, or move it away and sign all accounts in again";
 
@@ -183,27 +185,42 @@ impl Vault {
         text_of(&ring, id, &file, &path).map(Some)
     }
 
-    /// Shows every record of these kinds once, in no order, with its text. Files that cannot be read
-    /// are left out: whoever asks for their record is told.
-    pub(crate) fn each(
+    /// Looks at every record of these kinds once, in no order, with its text; what `look` makes of each
+    /// is given. Files that cannot be read are left out: whoever asks for their record is told. Many
+    /// are read side by side.
+    pub(crate) fn each<T: Send>(
         &self,
         kinds: &[RecordKind],
-        mut see: impl FnMut(RecordName, Result<SecretString, VaultError>),
-    ) -> Result<(), VaultError> {
+        look: impl Fn(RecordName, Result<SecretString, VaultError>) -> T + Sync,
+    ) -> Result<Vec<T>, VaultError> {
         let ring = self.ring();
-        for path in self.files()? {
-            let Ok(Some(file)) = read(&path, RESTORE) else {
-                continue;
-            };
-            let Some(name) = self.name_in(&ring, &path, &file) else {
-                continue;
-            };
-            if kinds.contains(&name.kind) {
-                let text = text_of(&ring, name.id(), &file, &path);
-                see(name, text);
-            }
+        let one = |path: &PathBuf| {
+            let file = read(path, RESTORE).ok().flatten()?;
+            let name = self.name_in(&ring, path, &file)?;
+            kinds.contains(&name.kind).then(|| {
+                let text = text_of(&ring, name.id(), &file, path);
+                look(name, text)
+            })
+        };
+        let files = self.files()?;
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = files.len().div_ceil(workers).max(FEW);
+        if files.len() <= share {
+            return Ok(files.iter().filter_map(one).collect());
         }
-        Ok(())
+        let one = &one;
+        std::thread::scope(|scope| {
+            let all: Vec<_> = files
+                .chunks(share)
+                .map(|some| scope.spawn(move || some.iter().filter_map(one).collect::<Vec<T>>()))
+                .collect();
+            let mut found = Vec::new();
+            for worker in all {
+                let some = worker.join();
+                found.extend(some.map_err(|_| VaultError::Io("a reader panicked".to_owned()))?);
+            }
+            Ok(found)
+        })
     }
 
     /// Stores a record in the place of the one before; durable when it returns.

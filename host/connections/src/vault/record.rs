@@ -14,6 +14,8 @@ pub(crate) enum RecordKind {
     MailboxId,
     /// What the project's webhook is signed with.
     WebhookSecrets,
+    /// The secrets of a workflow's webhook; the workflow stands in the place of the connection.
+    HookSecrets,
 }
 
 impl RecordKind {
@@ -23,15 +25,17 @@ impl RecordKind {
             Self::SignIn => "sign-in",
             Self::MailboxId => "mailbox-id",
             Self::WebhookSecrets => "webhook-secrets",
+            Self::HookSecrets => "hook-secrets",
         }
     }
 
-    pub(super) const fn remedy(self) -> &'static str {
+    pub(crate) const fn remedy(self) -> &'static str {
         match self {
             Self::Credentials => "enter the connection's client secret or certificate again",
             Self::SignIn => "sign the account in again",
             Self::MailboxId => "remove the file; the id is found again",
             Self::WebhookSecrets => "make a new one with `docket connections webhook-secret`",
+            Self::HookSecrets => "give the webhook a new secret: docket triggers set-secret",
         }
     }
 }

@@ -242,7 +242,7 @@ pub(crate) fn scopes() -> Vec<String> {
 }
 
 /// Picks an account on the tenant's authorize page (an empty one cancels) and gives the query of the
-/// redirect that follows.
+/// redirect that follows, or the form that is posted there.
 pub(crate) async fn choose(tenant: &Tenant, authorize_url: &Url, user: &str) -> String {
     let plain = tenant.plain();
     let body: String = url::form_urlencoded::Serializer::new(String::new())
@@ -265,9 +265,20 @@ pub(crate) async fn choose(tenant: &Tenant, authorize_url: &Url, user: &str) -> 
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let location = answer
         .split("\r\n")
-        .find_map(|line| line.strip_prefix("location: "))
-        .unwrap_or_else(|| panic!("no redirect: {answer}"));
-    Url::parse(location).unwrap().query().unwrap().to_owned()
+        .find_map(|line| line.strip_prefix("location: "));
+    match location {
+        Some(location) => Url::parse(location).unwrap().query().unwrap().to_owned(),
+        // A page that posts itself.
+        None => {
+            let fields = answer.split("<input type=\"hidden\" name=\"").skip(1);
+            let fields = fields.map(|field| {
+                let (name, rest) = field.split_once("\" value=\"").unwrap();
+                (name, rest.split_once('"').unwrap().0)
+            });
+            let mut form = url::form_urlencoded::Serializer::new(String::new());
+            form.extend_pairs(fields).finish()
+        }
+    }
 }
 
 pub(crate) fn get(url: &str) -> Request {

@@ -86,12 +86,13 @@ impl RunState {
         Ok(())
     }
 
-    /// Whether the run can have failed there: at a step, else by its outputs or its time.
+    /// Whether the run can have failed there: at a step, else by its outputs, its time or its inputs.
     fn may_fail(&self, path: Option<&StepPath>, at: Timestamp) -> Result<(), &'static str> {
         let Some(path) = path else {
             let is_over = self.position == self.plan.steps.len();
             let is_late = self.deadline().is_some_and(|deadline| deadline <= at);
-            return match is_over || is_late {
+            let is_at_start = self.events == 1;
+            return match is_over || is_late || is_at_start {
                 true => Ok(()),
                 false => Err("some steps are not over"),
             };

@@ -46,6 +46,7 @@ fn plan() -> Arc<Plan> {
         timeout: None,
         concurrency: None,
         outputs: BTreeMap::new(),
+        triggers: Vec::new(),
         plugins: BTreeMap::new(),
         templates: BTreeMap::new(),
     })

@@ -18,4 +18,5 @@ mod outside;
 mod plans;
 mod scheduling;
 mod script;
+mod triggers;
 mod world;

@@ -22,6 +22,7 @@ pub(crate) fn plan(steps: Vec<PlannedStep>) -> Plan {
         source: Digest::of(b"w.yaml"),
         inputs: BTreeMap::new(),
         outputs: outputs.into_iter().collect(),
+        triggers: Vec::new(),
         plugins: BTreeMap::from([(
             "p".to_owned(),
             PinnedPlugin {

@@ -201,9 +201,10 @@ async fn an_item_of_a_trigger_starts_once_whoever_finds_it_again() {
         let plan = plan(vec![step("echo")]);
         let items = |keys: &[u32]| {
             let item = |key: &u32| TriggerItem {
-                key: key.to_string(),
+                key: Some(key.to_string()),
                 run: format!("mail-{key}").parse().unwrap(),
                 inputs: json!({}),
+                failure: None,
             };
             keys.iter().map(item).collect::<Vec<_>>()
         };
@@ -217,10 +218,16 @@ async fn an_item_of_a_trigger_starts_once_whoever_finds_it_again() {
             .await;
         assert_eq!(second.unwrap(), ["mail-3".parse().unwrap()]);
         assert_eq!(
-            bench.store.cursor("inbox").await.unwrap().as_deref(),
+            bench
+                .store
+                .trigger("inbox")
+                .await
+                .unwrap()
+                .cursor
+                .as_deref(),
             Some("c2")
         );
-        assert_eq!(bench.store.cursor("other").await.unwrap(), None);
+        assert_eq!(bench.store.trigger("other").await.unwrap().cursor, None);
         assert_eq!(bench.store.ready().await.unwrap().len(), 3);
     }
 }

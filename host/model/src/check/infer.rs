@@ -28,6 +28,8 @@ pub(crate) struct Names<'a> {
     pub(crate) item: Option<Type>,
     /// `failure`, in the steps of `on-error`.
     pub(crate) failure: Option<Type>,
+    /// `event`, in the inputs of a trigger, which see nothing else.
+    pub(crate) event: Option<Type>,
 }
 
 /// Something wrong with an expression.
@@ -123,6 +125,17 @@ impl Inference<'_> {
         if let Some((_, known)) = self.locals.iter().rev().find(|(local, _)| local == name) {
             return known.clone();
         }
+        if let Some(event) = &self.names.event {
+            return match name {
+                "event" => event.clone(),
+                _ if TYPES.contains(&name) => Type::Any,
+                _ => {
+                    let message = format!("`{name}` is not known here");
+                    let help = "a trigger sees `event`, and there is no run yet".to_owned();
+                    self.problem(id, UNKNOWN_NAME, message, Some(help))
+                }
+            };
+        }
         match (name, &self.names.item) {
             ("inputs", _) => self.names.inputs.clone(),
             ("steps", _) => Type::Steps,
@@ -139,6 +152,11 @@ impl Inference<'_> {
                     self.problem(id, UNKNOWN_NAME, message, None)
                 }
             },
+            ("event", _) => {
+                let message = "`event` is there only in the `inputs` of a trigger".to_owned();
+                let help = "hand on what you need of it as an input".to_owned();
+                self.problem(id, UNKNOWN_NAME, message, Some(help))
+            }
             ("item" | "index", None) => {
                 let message = format!("`{name}` is there only in steps with `for-each`");
                 self.problem(id, UNKNOWN_NAME, message, None)

@@ -49,6 +49,7 @@ fn find(text: &str) -> Result<Type, Vec<String>> {
         finished: 2,
         item: Some(Type::of_schema(&message)),
         failure: None,
+        event: None,
     };
     let expression = Language::new().parse(text).unwrap();
     let (found, problems) = infer(&expression, &names);

@@ -9,6 +9,7 @@ mod operators;
 mod plan;
 mod shape;
 mod step;
+mod trigger;
 mod types;
 
 pub use plan::validate;

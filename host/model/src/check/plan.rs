@@ -8,7 +8,10 @@ use super::types::Type;
 use crate::expression::Language;
 use crate::reader::Reader;
 use crate::workflow::{self, Step, Workflow};
-use crate::{Catalog, Concurrency, Diagnostics, PLAN_FORMAT, Plan, PlannedStep, SourceFile, yaml};
+use crate::{
+    Catalog, Concurrency, Diagnostics, PLAN_FORMAT, Plan, PlannedStep, SourceFile, TriggerKind,
+    yaml,
+};
 
 /// Checks a workflow and makes its plan. There is a plan exactly when there is no error among the
 /// diagnostics, which come in the order of the file.
@@ -75,6 +78,7 @@ impl Checker<'_> {
             finished: 0,
             item: None,
             failure: None,
+            event: None,
         };
         self.group(workflow, &names);
         let mut used = Used::new(templates);
@@ -101,9 +105,15 @@ impl Checker<'_> {
             self.shape(content, &names);
             outputs.insert(name.text.clone(), content.to_template());
         }
-        let plugins = steps.iter().filter_map(|step| {
-            let plugin = catalog.plugins.get(&step.plugin)?;
-            Some((step.plugin.clone(), plugin.pin()))
+        let triggers = self.triggers(workflow, catalog);
+        let sources = triggers.iter().filter_map(|trigger| match &trigger.on {
+            TriggerKind::Source(poll) => Some(&poll.plugin),
+            _ => None,
+        });
+        let used_plugins = steps.iter().map(|step| &step.plugin).chain(sources);
+        let plugins = used_plugins.filter_map(|name| {
+            let plugin = catalog.plugins.get(name)?;
+            Some((name.clone(), plugin.pin()))
         });
         Plan {
             format: PLAN_FORMAT,
@@ -111,6 +121,7 @@ impl Checker<'_> {
             source: self.file.digest(),
             inputs: workflow.inputs.clone(),
             plugins: plugins.collect(),
+            triggers,
             // Where a step has no action, there is an error and no plan.
             on_error: steps.split_off(main.min(steps.len())),
             steps,

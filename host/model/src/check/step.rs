@@ -22,8 +22,24 @@ pub(super) struct Found<'c> {
 }
 
 impl Checker<'_> {
-    /// Finds a step's action.
+    /// Finds a step's action; a source is none.
     pub(super) fn find<'c>(&mut self, step: &Step<'_>, catalog: &'c Catalog) -> Found<'c> {
+        let found = self.look_up(step, catalog);
+        if let (Some(spec), Some((plugin, action))) = (found.action, &step.uses)
+            && spec.kind == ActionKind::Source
+        {
+            let message = format!(
+                "`{}/{}` is a trigger's source, no step",
+                plugin.text, action.text
+            );
+            let help = "write it under `on`: `source: {uses: …}`".to_owned();
+            self.report("workflow/source-as-step", action, message, Some(help));
+        }
+        found
+    }
+
+    /// Finds an action, whatever its kind.
+    pub(super) fn look_up<'c>(&mut self, step: &Step<'_>, catalog: &'c Catalog) -> Found<'c> {
         Found {
             action: self.action(step, catalog),
         }
@@ -56,13 +72,6 @@ impl Checker<'_> {
             self.report("workflow/unknown-action", action, message, help);
             return None;
         };
-        if spec.kind == ActionKind::Source {
-            let message = format!(
-                "`{}/{}` is a trigger's source, no step",
-                plugin.text, action.text
-            );
-            self.report("workflow/source-as-step", action, message, None);
-        }
         Some(spec)
     }
 
@@ -227,7 +236,13 @@ impl Checker<'_> {
         }
     }
 
-    fn report(&mut self, code: &'static str, at: &Name, message: String, help: Option<String>) {
+    pub(super) fn report(
+        &mut self,
+        code: &'static str,
+        at: &Name,
+        message: String,
+        help: Option<String>,
+    ) {
         let error = Diagnostic::error(code, self.file, at.span, message);
         self.diagnostics.push(Diagnostic { help, ..error });
     }

@@ -31,6 +31,7 @@ fn evaluate(text: &str) -> Result<Value, String> {
             value: &item,
             index: 4,
         }),
+        event: None,
         run: "r-1",
         workflow: "w",
     };

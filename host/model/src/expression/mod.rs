@@ -1,7 +1,7 @@
 //! Expressions: CEL in `${{ … }}`.
 //!
 //! An expression sees `inputs`, `steps.<id>.output` and `.failure`, `run.id`, `run.workflow`, and
-//! in steps with `for-each` also `item` and `index`. Its functions are CEL's own and those of
+//! in steps with `for-each` also `item` and `index`; the inputs of a trigger see `event` alone. Its functions are CEL's own and those of
 //! CEL's strings library; none of them reads a clock, draws a random number or reaches outside, so
 //! an expression is a function of what it sees. What it yields is data and is never evaluated
 //! again.

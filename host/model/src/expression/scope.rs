@@ -37,6 +37,8 @@ pub struct Scope<'a> {
     pub failure: Option<&'a Value>,
     /// `item` and `index`, in steps with `for-each`.
     pub item: Option<Item<'a>>,
+    /// `event`, in the inputs of a trigger.
+    pub event: Option<&'a Value>,
     /// `run.id`.
     pub run: &'a str,
     /// `run.workflow`: the workflow's name.
@@ -58,6 +60,7 @@ impl VariableResolver for Scope<'_> {
             "inputs" => view(self.inputs),
             "steps" => Box::new(View::steps(self.steps)),
             "failure" => view(self.failure?),
+            "event" => view(self.event?),
             "item" => view(self.item?.value),
             "index" => Box::new(cel::common::types::CelInt::from(i64::from(
                 self.item?.index,

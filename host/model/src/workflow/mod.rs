@@ -5,6 +5,7 @@ mod content;
 mod read;
 mod settings;
 mod step;
+mod trigger;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,11 +15,12 @@ pub(crate) use read::{CODES, read};
 pub(crate) use settings::{Together, WhenSignInNeeded};
 
 use crate::yaml::Name;
-use crate::{InputSpec, Retry, Span};
+use crate::{InputSpec, Retry, Schedule, Span};
 
 /// A workflow as it is written.
 pub(crate) struct Workflow<'n> {
     pub(crate) name: Name,
+    pub(crate) triggers: Vec<Trigger<'n>>,
     pub(crate) inputs: BTreeMap<String, InputSpec>,
     /// Plugin to connection.
     pub(crate) connections: Vec<(Name, Name)>,
@@ -27,6 +29,23 @@ pub(crate) struct Workflow<'n> {
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: Option<Together<'n>>,
     pub(crate) outputs: Vec<(Name, Content<'n>)>,
+}
+
+/// A trigger as it is written.
+pub(crate) struct Trigger<'n> {
+    /// As written, or the kind's word.
+    pub(crate) id: Name,
+    pub(crate) on: TriggerOn<'n>,
+    pub(crate) inputs: Option<Vec<(Name, Content<'n>)>>,
+    pub(crate) span: Span,
+}
+
+/// What brings about its events.
+pub(crate) enum TriggerOn<'n> {
+    Schedule(Schedule),
+    Webhook,
+    /// Read as a step that calls the action, and how often it is polled.
+    Source(Box<Step<'n>>, Duration),
 }
 
 /// A step as it is written.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::content::{content, object};
 use super::settings::{self, Defaults, YEAR};
+use super::trigger::triggers;
 use super::{Content, Form, Workflow, step};
 use crate::expression::Language;
 use crate::inputs::described;
@@ -60,9 +61,10 @@ pub(crate) fn read<'n>(
     if let Some(node) = fields.get("description") {
         reader.text(node, "`description`");
     }
-    if let Some(node) = fields.get("on") {
-        triggers(reader, node);
-    }
+    let triggers = fields
+        .get("on")
+        .map(|node| triggers(reader, language, node))
+        .unwrap_or_default();
     let inputs = fields
         .get("inputs")
         .map(|node| inputs(reader, node))
@@ -107,6 +109,7 @@ pub(crate) fn read<'n>(
             text: String::new(),
             span: root.span,
         }),
+        triggers,
         inputs,
         connections: connections.unwrap_or_default(),
         steps,
@@ -124,60 +127,6 @@ fn workflow_name(reader: &mut Reader<'_>, node: &Node) -> Option<Name> {
         reader.invalid(name.span, "this cannot be a workflow's name", &help);
     }
     Some(name)
-}
-
-/// `on`: a trigger's name, a list of names, or a mapping from names to settings.
-fn triggers(reader: &mut Reader<'_>, node: &Node) {
-    match &node.kind {
-        Kind::String(name) => {
-            trigger(
-                reader,
-                &Name {
-                    text: name.clone(),
-                    span: node.span,
-                },
-                None,
-            );
-        }
-        Kind::List(_) => {
-            for name in reader.texts(node, "`on`") {
-                trigger(reader, &name, None);
-            }
-        }
-        Kind::Map(entries) => {
-            for Entry { key, value } in entries {
-                trigger(reader, key, Some(value));
-            }
-        }
-        _ => reader.wrong_type(node, "`on`", "a trigger, or a mapping of triggers"),
-    }
-}
-
-fn trigger(reader: &mut Reader<'_>, name: &Name, settings: Option<&Node>) {
-    match name.text.as_str() {
-        "manual" => {
-            if let Some(node) = settings.filter(|node| node.kind != Kind::Null) {
-                reader.fields(node, "`manual`", &[], &[]);
-            }
-        }
-        "webhook" | "schedule" | "source" => {
-            let message = format!(
-                "the trigger `{}` is not supported by this version of Docket",
-                name.text
-            );
-            let help = "start the workflow with `docket run`, by `on: manual`";
-            reader.push(
-                reader
-                    .error(CODES.unsupported, name.span, message)
-                    .with_help(help),
-            );
-        }
-        other => {
-            let message = format!("there is no trigger `{other}`");
-            let error = reader.error(CODES.unknown_key, name.span, message);
-            reader.push(error.with_nearest(other, ["manual", "webhook", "schedule", "source"]));
-        }
-    }
 }
 
 fn inputs(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, InputSpec> {

@@ -205,7 +205,7 @@ fn id(reader: &mut Reader<'_>, node: &Node) -> Option<Name> {
 }
 
 /// `plugin/action`.
-fn uses(reader: &mut Reader<'_>, node: &Node) -> Option<(Name, Name)> {
+pub(super) fn uses(reader: &mut Reader<'_>, node: &Node) -> Option<(Name, Name)> {
     let uses = reader.text(node, "`uses`")?;
     match uses.text.split_once('/') {
         Some((plugin, action)) if !plugin.is_empty() && !action.is_empty() => {

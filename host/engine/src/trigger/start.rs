@@ -1,0 +1,116 @@
+//! Starts runs for items, with the cursor, all at once.
+
+use docket_model::{Digest, Event, EventKind, Failure, Plan, RunId, RunResult};
+use serde_json::Value;
+
+use crate::flow::Flow;
+use crate::{Engine, EngineError, NewItem};
+
+/// The code of the failure of a run that a trigger could make no inputs for.
+pub(super) const UNFIT_INPUTS: &str = "unfit-inputs";
+
+/// An item of a trigger: see [`Engine::start_items`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct TriggerItem {
+    /// What the item is known by, unique to its trigger; without one it is known by its run's id.
+    pub key: Option<String>,
+    /// The id of its run.
+    pub run: RunId,
+    /// The run's inputs.
+    pub inputs: Value,
+    /// Why the run cannot begin with these. It fails at once then, by way of its `on-error`.
+    pub failure: Option<Failure>,
+}
+
+impl Engine {
+    /// Sets a trigger's cursor and starts a run of `plan` for each item that has never had one, all
+    /// at once and durably: whatever crashes, no item is lost and none starts twice. Gives the runs
+    /// that were started.
+    ///
+    /// # Errors
+    /// [`EngineError::MissingDocument`], [`EngineError::Unstartable`], and the journal's; nothing is
+    /// started then, and the cursor stays.
+    pub async fn start_items(
+        &self,
+        trigger: &str,
+        cursor: Option<&str>,
+        plan: &Plan,
+        items: Vec<TriggerItem>,
+    ) -> Result<Vec<RunId>, EngineError> {
+        let (flow, digest) = self.keep(plan).await?;
+        let mut new = Vec::with_capacity(items.len());
+        for item in items {
+            new.push(self.new_item(&flow, digest, item)?);
+        }
+        let ended: Vec<RunId> = new
+            .iter()
+            .filter(|item| item.events.iter().any(ends))
+            .map(|item| item.run.clone())
+            .collect();
+        let mut started = self.ports().store.take_items(trigger, cursor, new).await?;
+        let runs = started.iter().map(|ready| ready.run.clone()).collect();
+        started.retain(|ready| !ended.contains(&ready.run));
+        self.changes().add(started);
+        Ok(runs)
+    }
+
+    fn new_item(
+        &self,
+        flow: &Flow,
+        plan: Digest,
+        item: TriggerItem,
+    ) -> Result<NewItem, EngineError> {
+        let TriggerItem {
+            key,
+            run,
+            inputs,
+            failure,
+        } = item;
+        let Some(failure) = failure else {
+            let events = vec![self.started(&run, flow, plan, inputs)?];
+            return Ok(NewItem { key, run, events });
+        };
+        self.keep_documents(&inputs)?;
+        let started = EventKind::RunStarted {
+            workflow: flow.plan().workflow.clone(),
+            plan,
+            inputs,
+            group: None,
+        };
+        let path = None;
+        let fails = match flow.plan().on_error.is_empty() {
+            true => EventKind::RunFinished {
+                result: RunResult::Failed { path, failure },
+            },
+            false => EventKind::RunFailing { path, failure },
+        };
+        let at = self.ports().clock.now();
+        let events = [started, fails].map(|kind| Event { at, kind }).into();
+        Ok(NewItem { key, run, events })
+    }
+}
+
+const fn ends(event: &Event) -> bool {
+    matches!(event.kind, EventKind::RunFinished { .. })
+}
+
+/// A run that could not begin with its inputs begins no better the next time.
+pub(crate) fn refuse_unfit(events: &[Event]) -> Result<(), EngineError> {
+    let failure = match events.get(1).map(|event| &event.kind) {
+        Some(
+            EventKind::RunFailing {
+                path: None,
+                failure,
+            }
+            | EventKind::RunFinished {
+                result:
+                    RunResult::Failed {
+                        path: None,
+                        failure,
+                    },
+            },
+        ) if failure.code == UNFIT_INPUTS => failure,
+        _ => return Ok(()),
+    };
+    Err(EngineError::Unstartable(Box::new(failure.clone())))
+}
