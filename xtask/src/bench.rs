@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 /// The benchmarks: the room, and the bench target's name.
-const BENCHES: [(&str, &str); 7] = [
+const BENCHES: [(&str, &str); 8] = [
     ("sandbox", "sandbox"),
     ("journal", "journal"),
     ("connections", "connections"),

@@ -5,6 +5,7 @@
 mod bench;
 mod chaos;
 mod editor;
+mod examples;
 mod guests;
 mod hostile;
 mod referees;
@@ -52,6 +53,11 @@ enum Task {
         /// What to hand to `cargo test` in place of `--workspace`.
         #[arg(last = true)]
         arguments: Vec<OsString>,
+    },
+    /// Builds the example plugins in three languages, and runs their cases.
+    Examples {
+        /// Only the examples whose folder's name holds this.
+        filter: Option<String>,
     },
     /// Builds everything, and runs hostile plugins against the host: each must be denied.
     Hostile {
@@ -109,6 +115,7 @@ fn main() -> Result<ExitCode> {
         }
         Task::Test { arguments } => {
             components()?;
+            have_registry();
             test(&root, arguments)
         }
         Task::Bench { json, filter } => {
@@ -119,6 +126,7 @@ fn main() -> Result<ExitCode> {
             components()?;
             chaos::rage(&root, rounds, seed, json)
         }
+        Task::Examples { filter } => examples::run(&root, filter.as_deref()),
         Task::Hostile { json } => {
             components()?;
             hostile::run_suite(&root, json)
@@ -204,6 +212,22 @@ fn since_clone(root: &Path) -> String {
             format!("; clone to first mail: {}", minutes(age))
         }
         _ => String::new(),
+    }
+}
+
+/// Installs the registry that tests publish to, where this is a machine for such things: as root, as CI
+/// is. Elsewhere the tests that need it say that they are skipped.
+fn have_registry() {
+    let runs = |program: &str, argument: &str| {
+        let asked = Command::new(program).arg(argument).output();
+        asked.ok().filter(|answer| answer.status.success())
+    };
+    let is_root = runs("id", "-u").is_some_and(|answer| answer.stdout.trim_ascii() == b"0");
+    if runs("docker-registry", "--version").is_none()
+        && is_root
+        && let Err(error) = guests::install(&["docker-registry"])
+    {
+        eprintln!("there is no docker-registry, and its tests are skipped: {error:#}");
     }
 }
 

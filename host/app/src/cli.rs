@@ -1,6 +1,7 @@
 //! The command line.
 
 mod design;
+mod plugins;
 mod runs;
 mod triggers;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use self::design::{
     Format, GraphArgs, InitArgs, Picture, PlanArgs, SchemaArgs, SchemaOf, TestArgs, ValidateArgs,
 };
+pub(crate) use self::plugins::{AddArgs, Language, NewArgs, PluginTestArgs, PluginsCommand};
 pub(crate) use self::runs::{DecisionArgs, LookCommand, OrderCommand, ReplayArgs, RunsCommand};
 pub(crate) use self::triggers::TriggersCommand;
 
@@ -105,7 +107,7 @@ pub(crate) enum Command {
     /// Changes the vault's key, backs the vault up and restores it.
     #[command(subcommand)]
     Vault(VaultCommand),
-    /// Looks at plugins.
+    /// Makes, tests and adds plugins, and looks at them.
     #[command(subcommand)]
     Plugins(PluginsCommand),
     /// Starts a simulated Microsoft 365 tenant on this machine.
@@ -301,17 +303,6 @@ pub(crate) enum VaultCommand {
         /// Takes what the file holds in the place of what the vault has.
         #[arg(long)]
         replace: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PluginsCommand {
-    /// Lists the plugins of docket.yaml.
-    List,
-    /// Shows what a plugin is, what it asks for and what it was granted.
-    Inspect {
-        /// A plugin of docket.yaml, or a component's file.
-        plugin: String,
     },
 }
 

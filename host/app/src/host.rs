@@ -11,9 +11,10 @@ use docket_engine::{
 };
 use docket_journal::{FileDocuments, SqliteStore};
 use docket_model::{
-    ActionSpec, Catalog, CatalogPlugin, Clock, Plan, PlannedStep, Project as Spec, RequestRule,
-    RunId, SourceFile,
+    ActionSpec, Catalog, CatalogPlugin, Clock, Plan, PlannedStep, PluginSpec, Project as Spec,
+    RequestRule, RunId, SourceFile,
 };
+use docket_plugins::pin::Lock;
 use docket_sandbox::{Egress, Limits, LoadError, Plugin, Sandbox, SandboxConfig};
 
 use crate::cli::Global;
@@ -269,33 +270,77 @@ pub(crate) async fn install(
     project: &Project,
     sandbox: &Sandbox,
 ) -> Result<BTreeMap<String, Installed>> {
+    let lock = crate::pins::read(project)?;
     let mut installed = BTreeMap::new();
     for (name, spec) in &project.spec.plugins {
-        let path = project.root.join(&spec.source);
-        let bytes = std::fs::read(&path).map_err(|error| {
-            Failed::new(
-                Exit::Invalid,
-                format!("the plugin {name}: {}: {error}", path.display()),
-            )
-            .with_help(format!("check `plugins.{name}.source` in docket.yaml"))
-        })?;
-        let size = bytes.len() as u64;
-        let plugin = sandbox
-            .add(bytes)
-            .await
-            .map_err(|error| load_failed(name, &error))?;
+        let plugin = match spec.remote() {
+            None => from_file(project, sandbox, &lock, name, spec).await?,
+            Some(remote) => fetched(sandbox, &lock, name, remote).await?,
+        };
         let grants = spec.grants.rules(plugin.manifest());
         installed.insert(
             name.clone(),
             Installed {
+                size: plugin.size(),
+                source: match spec.remote() {
+                    None => project.root.join(&spec.source),
+                    Some(_) => spec.source.clone(),
+                },
                 plugin,
                 grants,
-                source: path,
-                size,
             },
         );
     }
     Ok(installed)
+}
+
+/// A plugin from a file of the project.
+async fn from_file(
+    project: &Project,
+    sandbox: &Sandbox,
+    lock: &Lock,
+    name: &str,
+    spec: &PluginSpec,
+) -> Result<Arc<Plugin>> {
+    let path = project.root.join(&spec.source);
+    let bytes = std::fs::read(&path).map_err(|error| {
+        Failed::new(
+            Exit::Invalid,
+            format!("the plugin {name}: {}: {error}", path.display()),
+        )
+        .with_help(format!("check `plugins.{name}.source` in docket.yaml"))
+    })?;
+    let plugin = sandbox.load(bytes.clone()).await;
+    let plugin = plugin.map_err(|error| load_failed(name, &error))?;
+    crate::pins::check(lock, name, &plugin, &spec.source)?;
+    // Kept only once it is known to be the approved one.
+    let kept = sandbox.add(bytes).await;
+    Ok(kept.map_err(|error| load_failed(name, &error))?)
+}
+
+/// A plugin that was fetched before; nothing is fetched to run a workflow.
+async fn fetched(sandbox: &Sandbox, lock: &Lock, name: &str, remote: &str) -> Result<Arc<Plugin>> {
+    let missing = |problem: &str, help: String| {
+        Failed::new(Exit::Invalid, format!("the plugin {name} {problem}")).with_help(help)
+    };
+    let Some(pin) = lock.plugins.get(name) else {
+        return Err(missing(
+            "is not in docket.lock",
+            format!(
+                "look at what it asks for, and approve it: docket plugins add {remote} --as {name}"
+            ),
+        )
+        .into());
+    };
+    match sandbox.plugin(pin.digest).await {
+        Ok(plugin) => Ok(plugin),
+        Err(LoadError::Missing(_)) => Err(missing(
+            "is not on this machine",
+            "fetch what docket.lock pins: docket plugins fetch".to_owned(),
+        )
+        .into()),
+        Err(error) => Err(load_failed(name, &error).into()),
+    }
 }
 
 pub(crate) fn load_failed(name: &str, error: &LoadError) -> Failed {

@@ -11,6 +11,7 @@ mod exit;
 mod graph;
 mod host;
 mod inputs;
+mod pins;
 mod problems;
 mod project;
 mod records;

@@ -57,7 +57,7 @@ pub use plan::{
 pub use plugin::{ActionKind, ActionSpec, Example, HttpNeed, Manifest, RequestRule, ScopeNeed};
 pub use project::{
     Grants, PluginSpec, Project, SignInHook, SignInHookKind, SignInMail, SignInWebhook,
-    parse_project,
+    SignaturePolicy, Signatures, parse_project,
 };
 pub use reader::parse_duration;
 pub use schema::{project_schema, suite_schema, workflow_schema};

@@ -12,6 +12,8 @@ use docket_sandbox::{Limits, Sandbox};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+mod languages;
+
 #[path = "../tests/sandbox/guests.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod guests;
@@ -37,6 +39,12 @@ fn main() {
     }
     if is_wanted("host_call") {
         host_call();
+    }
+    if is_wanted("languages") {
+        languages::measure();
+    }
+    if is_wanted("epoch_overhead") {
+        languages::epoch_overhead();
     }
     divan::main();
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use docket_connections::AccountInfo;
-use docket_engine::{Documents, Reporter, StepCall, Stop};
+use docket_engine::{Documents, LogLevel, Reporter, StepCall, Stop};
 use docket_model::{Digest, DocumentRef, RunId, StepPath};
 use tokio::time::Instant;
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
@@ -15,6 +15,7 @@ use crate::effects::Desk;
 use crate::egress::Channel;
 use crate::handles::Document;
 use crate::meter::{Limit, Meter};
+use crate::wasi::Wasi;
 
 /// What the guest's store holds.
 pub(crate) struct Attempt {
@@ -22,7 +23,19 @@ pub(crate) struct Attempt {
     pub(crate) table: ResourceTable,
     /// A panic's text, handed over just before the trap.
     pub(crate) panic: Option<String>,
+    /// What stands in for the machine, where the guest's toolchain imports WASI.
+    pub(crate) wasi: Wasi,
     work: Option<Box<Work>>,
+}
+
+/// What is left of an attempt.
+pub(crate) struct Ended {
+    pub(crate) meter: Meter,
+    /// A panic's text.
+    pub(crate) panic: Option<String>,
+    /// The end of what was written to standard error.
+    pub(crate) last_words: Option<String>,
+    pub(crate) work: Option<Box<Work>>,
 }
 
 /// What an attempt may do; `describe` has none of it.
@@ -61,6 +74,7 @@ impl Attempt {
             meter: Meter::new(limits, limits.describe_cpu),
             table: ResourceTable::new(),
             panic: None,
+            wasi: Wasi::new(0, ""),
             work: None,
         }
     }
@@ -101,6 +115,7 @@ impl Attempt {
             meter: Meter::new(limits, limits.cpu),
             table,
             panic: None,
+            wasi: Wasi::new(started_at(call), &call.idempotency_key),
             work: Some(Box::new(work)),
         }
     }
@@ -112,9 +127,22 @@ impl Attempt {
             .ok_or_else(|| wasmtime::format_err!("no capability was given"))
     }
 
-    /// The work when the guest has ended.
-    pub(crate) fn into_parts(self) -> (Meter, Option<String>, Option<Box<Work>>) {
-        (self.meter, self.panic, self.work)
+    /// Writes a line to the run's log; `describe` has none.
+    pub(crate) fn say(&mut self, level: LogLevel, line: &str) {
+        if let Some(work) = self.work.as_deref_mut() {
+            work.say(level, line);
+        }
+    }
+
+    /// What is left when the guest has ended.
+    pub(crate) fn end(mut self) -> Ended {
+        self.flush_stdio();
+        Ended {
+            last_words: self.wasi.stdio.last_words(),
+            meter: self.meter,
+            panic: self.panic,
+            work: self.work,
+        }
     }
 
     /// Gives the guest a handle.
@@ -142,6 +170,11 @@ impl Attempt {
         self.meter.resume();
         done.map_err(wasmtime::Error::new)
     }
+}
+
+/// When the attempt started, in milliseconds since the Unix epoch.
+pub(crate) fn started_at(call: &StepCall) -> u64 {
+    u64::try_from(call.started_at.as_millisecond()).unwrap_or_default()
 }
 
 impl Work {

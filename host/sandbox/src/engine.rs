@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::{Limits, LoadError};
 
@@ -16,10 +16,13 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// Frames kept of a guest's backtrace.
 pub(crate) const MAX_FRAMES: usize = 64;
 
-/// Core instances and tables of one component that the pool has room for, on average and at most.
-/// A Rust component has 3 instances and 2 tables, a JavaScript one 3, a Python one 38.
-const INSTANCES_ON_AVERAGE: u32 = 4;
+/// Core instances, and tables, that one component may have. A Rust component has 3 instances and 2
+/// tables, a JavaScript one 3, a Python one 38.
 const INSTANCES_AT_MOST: u32 = 64;
+/// Tables of one component that the pool has room for on average; each reserves address space.
+const TABLES_ON_AVERAGE: u32 = 4;
+/// So many components at once may have as many tables as they may at most, however small the pool.
+const LARGE_AT_ONCE: u32 = 8;
 
 /// The engine and its ticker, which stops when this is dropped.
 pub(crate) struct Engine {
@@ -59,12 +62,14 @@ impl Engine {
 
 fn config(limits: &Limits) -> Config {
     let n = limits.instances.max(1);
+    let large = n.min(LARGE_AT_ONCE) * INSTANCES_AT_MOST;
+    let tables = n.saturating_mul(TABLES_ON_AVERAGE).max(large);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(n)
         .total_stacks(n)
         .total_memories(n)
-        .total_core_instances(n.saturating_mul(INSTANCES_ON_AVERAGE))
-        .total_tables(n.saturating_mul(INSTANCES_ON_AVERAGE))
+        .total_core_instances(n.saturating_mul(INSTANCES_AT_MOST))
+        .total_tables(tables)
         .max_core_instances_per_component(INSTANCES_AT_MOST)
         .max_tables_per_component(INSTANCES_AT_MOST)
         .max_memory_size(limits.memory)
@@ -83,6 +88,7 @@ fn config(limits: &Limits) -> Config {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .concurrency_support(false)
         .epoch_interruption(true)
+        .consume_fuel(limits.fuel.is_some())
         .wasm_backtrace_max_frames(NonZeroUsize::new(MAX_FRAMES))
         // Guests are never unwound by anything but wasmtime, which needs no such tables on Unix.
         .native_unwind_info(cfg!(windows))
@@ -91,5 +97,10 @@ fn config(limits: &Limits) -> Config {
         // The same call gives the same bytes on every machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true);
+    if limits.fuel.is_some() {
+        // Who counts instructions tests a plugin that was just built: it waits for the compiler more than
+        // for the guest.
+        config.cranelift_opt_level(OptLevel::None);
+    }
     config
 }

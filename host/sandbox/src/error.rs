@@ -45,8 +45,8 @@ pub enum LoadError {
         /// The import's name.
         name: String,
     },
-    /// Imports of WASI.
-    #[error("the component imports `{name}`, and this version runs plugins without WASI")]
+    /// An import of WASI that is not served: `wasi:http`, or another version than 0.2.
+    #[error("the component imports `{name}`, which plugins may not use")]
     Wasi {
         /// The first such import.
         name: String,
@@ -128,8 +128,9 @@ impl LoadError {
                     .into()
             }
             Self::Wasi { .. } => {
-                "build it for wasm32-unknown-unknown, or without WASI: componentize-js \
-                 `disableFeatures`, componentize-py `--stub-wasi`"
+                "requests go by `docket:processor/http`, and of WASI only the inert part of 0.2 is \
+                 there: build it without `fetch` (componentize-js: `disableFeatures: [\"http\", \
+                 \"fetch-event\"]`), or with no WASI at all (componentize-py: `--stub-wasi`)"
                     .into()
             }
             Self::UnknownVersion { .. } => {

@@ -3,10 +3,11 @@
 use semver::Version;
 use wasmparser::{Parser, Payload};
 
-use crate::{Limits, LoadError};
+use crate::{Limits, LoadError, wasi};
 
-/// The version of the plugin interface that this host speaks.
-pub(crate) const INTERFACE: &str = "0.1.0";
+/// The version of the plugin interface that this host speaks. It serves every earlier 0.x minor as well,
+/// and components of later patches that use nothing new.
+pub const INTERFACE: &str = "0.1.0";
 
 /// The interfaces that a plugin may import.
 const IMPORTS: [&str; 3] = ["documents", "http", "reporting"];
@@ -17,7 +18,7 @@ const IMPORTS: [&str; 3] = ["documents", "http", "reporting"];
 ///
 /// # Errors
 /// What is wrong, the forbidden import by its name.
-pub(crate) fn inspect(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
+pub(crate) fn inspect(bytes: &[u8], limits: &Limits) -> Result<Outline, LoadError> {
     let limit = limits.component_bytes;
     if bytes.len() > limit {
         return Err(LoadError::TooLarge {
@@ -33,7 +34,7 @@ pub(crate) fn inspect(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
             start: start_of(bytes),
         });
     }
-    let outline = outline(bytes).map_err(|error| LoadError::Malformed(error.to_string()))?;
+    let mut outline = outline(bytes).map_err(|error| LoadError::Malformed(error.to_string()))?;
     for name in &outline.imports {
         check_import(name)?;
     }
@@ -47,20 +48,32 @@ pub(crate) fn inspect(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
         .exports
         .iter()
         .filter(|name| interface(name) == Some("actions"));
-    actions
-        .next()
-        .ok_or(LoadError::NoActions)
-        .and_then(|name| check_version(name))
+    let name = actions.next().ok_or(LoadError::NoActions)?;
+    check_version(name)?;
+    outline.interface = name
+        .split_once('@')
+        .map_or_else(String::new, |(_, version)| version.to_owned());
+    Ok(outline)
 }
 
-#[derive(Default)]
-struct Outline {
+/// What a component is made of.
+#[derive(Debug, Default)]
+pub(crate) struct Outline {
+    /// The version of the plugin interface that its actions are of.
+    pub(crate) interface: String,
     /// The component's own imports and exports, without those of components inside it.
-    imports: Vec<String>,
+    pub(crate) imports: Vec<String>,
     exports: Vec<String>,
     /// What the largest memory and table in it start with.
     memory: u64,
     table_elements: u64,
+}
+
+impl Outline {
+    /// Whether anything of WASI is imported.
+    pub(crate) fn has_wasi(&self) -> bool {
+        self.imports.iter().any(|name| wasi::is_served(name))
+    }
 }
 
 fn outline(bytes: &[u8]) -> Result<Outline, wasmparser::BinaryReaderError> {
@@ -108,6 +121,9 @@ fn check_start(what: &'static str, wanted: u64, limit: usize) -> Result<(), Load
 }
 
 fn check_import(name: &str) -> Result<(), LoadError> {
+    if wasi::is_served(name) {
+        return Ok(());
+    }
     if name.starts_with("wasi:") || name.starts_with("wasi_") {
         return Err(LoadError::Wasi {
             name: name.to_owned(),
@@ -165,7 +181,7 @@ mod tests {
     fn check(wat: &str, expected: &str) {
         let bytes = wat::parse_str(wat).expect("well-formed text");
         let found = match inspect(&bytes, &limits()) {
-            Ok(()) => "taken".to_owned(),
+            Ok(_) => "taken".to_owned(),
             Err(error) => error.to_string(),
         };
         assert_eq!(found, expected, "{wat}");
@@ -193,10 +209,10 @@ mod tests {
                 &format!("the component imports `{forbidden}`, which plugins may not use"),
             );
         }
+        check(&import("wasi:clocks/wall-clock@0.2.6"), "taken");
         check(
-            &import("wasi:clocks/wall-clock@0.2.6"),
-            "the component imports `wasi:clocks/wall-clock@0.2.6`, and this version runs plugins \
-             without WASI",
+            &import("wasi:http/outgoing-handler@0.2.6"),
+            "the component imports `wasi:http/outgoing-handler@0.2.6`, which plugins may not use",
         );
         for version in ["0.2.0", "1.0.0", "0.1.0-rc1", "0.0.1"] {
             let name = format!("docket:processor/http@{version}");

@@ -8,6 +8,7 @@
 //! [`Stop`](docket_engine::Stop).
 //!
 //! This room has no HTTP client, no clock and no source of randomness, and never sees a credential.
+//! What a guest's toolchain imports of WASI is inert: see `wasi`.
 
 mod attempt;
 mod bindings;
@@ -38,11 +39,15 @@ mod schema;
 mod seal;
 mod store;
 mod trap;
+mod usage;
+mod wasi;
 
 pub use egress::{Channel, Egress};
 pub use error::LoadError;
 pub use hold::{Held, HoldBack};
+pub use inspect::INTERFACE;
 pub use limits::Limits;
 pub use plugin::Plugin;
 pub use sandbox::{Sandbox, SandboxConfig};
 pub use store::ComponentStore;
+pub use usage::Usage;

@@ -16,7 +16,10 @@ pub struct Limits {
     pub table_elements: usize,
     /// The guest's own computing time. Waiting for the host does not count.
     pub cpu: Duration,
-    /// The same for `describe`, which has nothing to do but to answer.
+    /// WebAssembly instructions that an attempt may use, roughly: wasmtime's fuel. `None` does not count
+    /// them; counting makes guests slower, and needs compiled code of its own.
+    pub fuel: Option<u64>,
+    /// The computing time of `describe`, which has nothing to do but to answer.
     pub describe_cpu: Duration,
     /// Calls from the guest to the host.
     pub host_calls: u64,
@@ -45,6 +48,7 @@ impl Default for Limits {
             memory: 64 << 20,
             table_elements: 20_000,
             cpu: Duration::from_secs(10),
+            fuel: None,
             describe_cpu: Duration::from_secs(1),
             host_calls: 1_000_000,
             call_bytes: 16 << 20,

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
-use crate::Limits;
 use crate::engine::TICK;
+use crate::{Limits, Usage};
 
 /// A limit that an attempt ran into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(crate) enum Limit {
     Tables(usize, usize),
     /// The guest's own computing time.
     Cpu(Duration),
+    /// Instructions.
+    Fuel(u64),
     /// The whole attempt's time, waiting included.
     Time(Duration),
     /// Calls to the host.
@@ -42,6 +44,7 @@ impl Limit {
             Self::Memory(..) => "memory",
             Self::Tables(..) => "tables",
             Self::Cpu(_) => "cpu",
+            Self::Fuel(_) => "fuel",
             Self::Time(_) => "timeout",
             Self::HostCalls(_) => "host-calls",
             Self::CallBytes(_) => "call-bytes",
@@ -87,6 +90,7 @@ impl fmt::Display for Limit {
                     "the plugin computed for more than {limit:?} without an end"
                 )
             }
+            Self::Fuel(limit) => write!(f, "the plugin used more than {limit} units of fuel"),
             Self::Time(limit) => write!(f, "the step took longer than its timeout of {limit:?}"),
             Self::HostCalls(limit) => {
                 write!(f, "the plugin called the host more than {limit} times")
@@ -142,6 +146,16 @@ impl Meter {
             host_calls_left: limits.host_calls,
             host_call_limit: limits.host_calls,
             refused: None,
+        }
+    }
+
+    /// What was used up so far; fuel is counted elsewhere.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            fuel: None,
+            memory: self.memory,
+            host_calls: self.host_call_limit - self.host_calls_left,
+            cpu: self.cpu,
         }
     }
 

@@ -25,18 +25,13 @@ impl reporting::HostReporter for Attempt {
     ) -> wasmtime::Result<()> {
         self.meter.host_call()?;
         self.table.get(&handle)?;
-        let work = self.work()?;
-        work.log_lines += 1;
-        if work.log_lines <= LINES_AT_MOST {
-            let level = match level {
-                Level::Debug => LogLevel::Debug,
-                Level::Info => LogLevel::Info,
-                Level::Warn => LogLevel::Warn,
-                Level::Error => LogLevel::Error,
-            };
-            work.reporter
-                .log(&work.run, &work.path, level, &line(&message));
-        }
+        let level = match level {
+            Level::Debug => LogLevel::Debug,
+            Level::Info => LogLevel::Info,
+            Level::Warn => LogLevel::Warn,
+            Level::Error => LogLevel::Error,
+        };
+        self.work()?.say(level, &message);
         Ok(())
     }
 
@@ -76,6 +71,15 @@ impl reporting::HostReporter for Attempt {
 }
 
 impl Work {
+    /// Writes a guest's line to the run's log, while it may still write one.
+    pub(crate) fn say(&mut self, level: LogLevel, message: &str) {
+        self.log_lines += 1;
+        if self.log_lines <= LINES_AT_MOST {
+            self.reporter
+                .log(&self.run, &self.path, level, &line(message));
+        }
+    }
+
     /// Says how many lines were dropped, when the attempt is over.
     pub(crate) fn close_log(&self) {
         let dropped = self.log_lines.saturating_sub(LINES_AT_MOST);

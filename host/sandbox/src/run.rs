@@ -13,13 +13,13 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use wasmtime::Store;
 
-use crate::attempt::{Attempt, off_thread};
+use crate::attempt::{Attempt, off_thread, started_at};
 use crate::bindings::actions::{self, Call};
 use crate::effects::{Effect, desk};
 use crate::handles::{Client, ReporterHandle, Store as StoreHandle, Token};
 use crate::manifest::Schemas;
 use crate::meter::Limit;
-use crate::{Plugin, Sandbox, failure, trap};
+use crate::{Plugin, Sandbox, Usage, failure, trap};
 
 /// The longest cursor of a source, in bytes.
 const CURSOR_AT_MOST: usize = 64 << 10;
@@ -32,14 +32,8 @@ impl StepRunner for Sandbox {
         journal: &mut dyn Journal,
         reporter: Arc<dyn Reporter>,
     ) -> Result<StepResult, Stop> {
-        match self.attempt(call, journal, reporter).await {
-            Ok(output) => Ok(StepResult::Done(output)),
-            Err(End::Failed(failure)) => Ok(StepResult::Failed {
-                failure: *failure,
-                retry_at: None,
-            }),
-            Err(End::Stopped(stop)) => Err(stop),
-        }
+        self.measure(call, journal, reporter, &mut Usage::default())
+            .await
     }
 }
 
@@ -62,11 +56,34 @@ impl From<Stop> for End {
 }
 
 impl Sandbox {
+    /// Runs an attempt as [`StepRunner::run`] does, and says what it used up; of an attempt that did
+    /// not get as far as the guest, nothing.
+    ///
+    /// # Errors
+    /// [`Stop`], from the journal or from the host itself.
+    pub async fn measure(
+        &self,
+        call: StepCall,
+        journal: &mut dyn Journal,
+        reporter: Arc<dyn Reporter>,
+        usage: &mut Usage,
+    ) -> Result<StepResult, Stop> {
+        match self.attempt(call, journal, reporter, usage).await {
+            Ok(output) => Ok(StepResult::Done(output)),
+            Err(End::Failed(failure)) => Ok(StepResult::Failed {
+                failure: *failure,
+                retry_at: None,
+            }),
+            Err(End::Stopped(stop)) => Err(stop),
+        }
+    }
+
     async fn attempt(
         &self,
         call: StepCall,
         journal: &mut dyn Journal,
         reporter: Arc<dyn Reporter>,
+        usage: &mut Usage,
     ) -> Result<StepOutput, End> {
         let plugin = self
             .plugin(call.pinned.component)
@@ -106,9 +123,18 @@ impl Sandbox {
                 Err(_) => Err(wasmtime::Error::new(Limit::Time(call.timeout))),
             }
         };
-        let (meter, panic, work) = store.into_data().into_parts();
+        let fuel_left = store.get_fuel().ok();
+        let mut ended = store.into_data().end();
         drop(slot);
-        let known = work.map(|work| {
+        *usage = Usage {
+            fuel: self
+                .limits
+                .fuel
+                .zip(fuel_left)
+                .map(|(given, left)| given.saturating_sub(left)),
+            ..ended.meter.usage()
+        };
+        let known = ended.work.take().map(|work| {
             work.close_log();
             work.known
         });
@@ -120,9 +146,7 @@ impl Sandbox {
                 &known.unwrap_or_default(),
             )?),
             Ok(Err(failure)) => Err(failure::failure_of(failure).into()),
-            Err(error) => {
-                Err(trap::failure_of(error, &meter, panic, self.limits.call_bytes)?.into())
-            }
+            Err(error) => Err(trap::failure_of(error, ended, &self.limits)?.into()),
         }
     }
 }
@@ -176,7 +200,7 @@ async fn guest(
         account: account.map(account_of).transpose()?,
         idempotency_key: call.idempotency_key.clone(),
         attempt: call.attempt,
-        time: u64::try_from(call.started_at.as_millisecond()).unwrap_or_default(),
+        time: started_at(call),
         cursor: call.cursor.clone(),
         reporter: attempt.push(ReporterHandle)?,
     };

@@ -14,8 +14,8 @@ use crate::attempt::Attempt;
 use crate::bindings::{Processor, ProcessorPre, actions};
 use crate::cache::Cache;
 use crate::engine::Engine;
-use crate::inspect::inspect;
-use crate::{ComponentStore, Egress, Limits, LoadError, Plugin, manifest, trap};
+use crate::inspect::{Outline, inspect};
+use crate::{ComponentStore, Egress, Limits, LoadError, Plugin, manifest, trap, wasi};
 
 /// Where the sandbox keeps its things, and what guests may use up.
 #[derive(Debug, Clone)]
@@ -90,18 +90,21 @@ impl Sandbox {
     /// [`LoadError`].
     pub async fn load(&self, bytes: Vec<u8>) -> Result<Arc<Plugin>, LoadError> {
         let digest = Digest::of(&bytes);
+        let size = bytes.len() as u64;
         if let Some(plugin) = self.loaded(digest) {
             return Ok(plugin);
         }
         let (shared, limits) = (Arc::clone(&self.shared), Arc::clone(&self.limits));
         let compile = move || shared.compile(digest, &bytes, &limits);
-        let pre = tokio::task::spawn_blocking(compile)
+        let (outline, pre) = tokio::task::spawn_blocking(compile)
             .await
             .map_err(|error| LoadError::Engine(error.to_string()))??;
         let described = self.describe(&pre).await?;
         let (manifest, schemas) = manifest::read(described)?;
         let plugin = Arc::new(Plugin {
             digest,
+            size,
+            outline,
             manifest,
             schemas,
             pre,
@@ -181,13 +184,10 @@ impl Sandbox {
         };
         match described.await {
             Ok(manifest) => Ok(manifest),
-            Err(error) => {
-                let (meter, panic, _) = store.into_data().into_parts();
-                match trap::failure_of(error, &meter, panic, self.limits.call_bytes) {
-                    Ok(failure) => Err(LoadError::Describe(Box::new(failure))),
-                    Err(stop) => Err(LoadError::Engine(stop.to_string())),
-                }
-            }
+            Err(error) => match trap::failure_of(error, store.into_data().end(), &self.limits) {
+                Ok(failure) => Err(LoadError::Describe(Box::new(failure))),
+                Err(stop) => Err(LoadError::Engine(stop.to_string())),
+            },
         }
     }
 
@@ -196,6 +196,10 @@ impl Sandbox {
         let mut store = Store::new(self.shared.engine.wasmtime(), attempt);
         store.limiter(|attempt| &mut attempt.meter);
         store.set_hostcall_fuel(self.limits.call_bytes);
+        if let Some(fuel) = self.limits.fuel {
+            // It fails only where the engine does not count, and this one does.
+            let _ = store.set_fuel(fuel);
+        }
         store.epoch_deadline_callback(|mut context| {
             context
                 .data_mut()
@@ -214,8 +218,8 @@ impl Shared {
         digest: Digest,
         bytes: &[u8],
         limits: &Limits,
-    ) -> Result<ProcessorPre<Attempt>, LoadError> {
-        inspect(bytes, limits)?;
+    ) -> Result<(Outline, ProcessorPre<Attempt>), LoadError> {
+        let outline = inspect(bytes, limits)?;
         let engine = self.engine.wasmtime();
         let component = match self.cache.load(engine, digest) {
             Some(component) => component,
@@ -225,7 +229,14 @@ impl Shared {
                 .map_err(|error| LoadError::Malformed(format!("{error:#}")))?,
         };
         let mismatch = |error: wasmtime::Error| LoadError::Mismatch(format!("{error:#}"));
-        ProcessorPre::new(self.linker.instantiate_pre(&component).map_err(mismatch)?)
-            .map_err(mismatch)
+        let pre = if outline.has_wasi() {
+            let mut linker = self.linker.clone();
+            wasi::link(&mut linker, &component).map_err(mismatch)?;
+            linker.instantiate_pre(&component)
+        } else {
+            self.linker.instantiate_pre(&component)
+        };
+        let pre = ProcessorPre::new(pre.map_err(mismatch)?).map_err(mismatch)?;
+        Ok((outline, pre))
     }
 }

@@ -4,6 +4,8 @@ use docket_engine::Stop;
 use docket_model::{Failure, FailureClass};
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
+use crate::Limits;
+use crate::attempt::Ended;
 use crate::engine::MAX_FRAMES;
 use crate::meter::{Limit, Meter};
 
@@ -13,15 +15,20 @@ use crate::meter::{Limit, Meter};
 /// The [`Stop`] that a host function raised.
 pub(crate) fn failure_of(
     error: wasmtime::Error,
-    meter: &Meter,
-    panic: Option<String>,
-    call_bytes: usize,
+    ended: Ended,
+    limits: &Limits,
 ) -> Result<Failure, Stop> {
     let backtrace = error
         .downcast_ref::<WasmBacktrace>()
         .map(frames)
         .unwrap_or_default();
-    if let Some(limit) = limit_of(&error, meter, &backtrace, panic.is_some(), call_bytes) {
+    if let Some(limit) = limit_of(
+        &error,
+        &ended.meter,
+        &backtrace,
+        ended.panic.is_some(),
+        limits,
+    ) {
         let mut failure = limit_failure(&limit);
         failure.backtrace = compressed(backtrace);
         return Ok(failure);
@@ -38,7 +45,10 @@ pub(crate) fn failure_of(
         Ok(stop) => return Err(stop),
         Err(error) => error,
     };
-    let mut failure = match (panic, trap) {
+    let mut failure = match (
+        ended.panic,
+        trap.map(|trap| ended.last_words.unwrap_or(trap)),
+    ) {
         (Some(message), _) => Failure::new(FailureClass::Crashed, "panic", message),
         (None, Some(trap)) => Failure::new(FailureClass::Crashed, "trap", trap),
         (None, None) => Failure::new(
@@ -62,18 +72,19 @@ fn limit_of(
     meter: &Meter,
     frames: &[String],
     has_panicked: bool,
-    call_bytes: usize,
+    limits: &Limits,
 ) -> Option<Limit> {
     if let Some(limit) = error.downcast_ref::<Limit>() {
         return Some(limit.clone());
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => return Some(Limit::Stack),
+        Some(Trap::OutOfFuel) => return Some(Limit::Fuel(limits.fuel.unwrap_or_default())),
         // A guest keeps a stack of its own at the start of its memory, and leaves the memory when
         // that ends. What tells it from a stray pointer is the depth.
         Some(Trap::MemoryOutOfBounds) if is_recursion(frames) => return Some(Limit::Stack),
         None if error.root_cause().to_string().contains(HOSTCALL_FUEL) => {
-            return Some(Limit::CallBytes(call_bytes));
+            return Some(Limit::CallBytes(limits.call_bytes));
         }
         _ => {}
     }

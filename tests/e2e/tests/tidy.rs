@@ -99,6 +99,21 @@ fn rooms_know_only_what_they_may() {
             &["docket-journal", "reqwest", "hyper", "rusqlite", "oauth2"],
         ),
         (
+            "host/plugins",
+            &[
+                "docket-toolchain",
+                "docket-tenant",
+                "reqwest",
+                "hyper",
+                "rusqlite",
+                "wasmtime",
+            ],
+        ),
+        (
+            "host/toolchain",
+            &["docket-", "tokio", "reqwest", "wasmtime"],
+        ),
+        (
             "plugins/exchange",
             &["docket-model", "tokio", "reqwest", "wasmtime"],
         ),

@@ -3,11 +3,13 @@
 mod connection;
 mod grant;
 mod sign_in_hook;
+mod signatures;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use self::sign_in_hook::{SignInHook, SignInHookKind, SignInMail, SignInWebhook};
+pub use self::signatures::{SignaturePolicy, Signatures};
 use crate::built_in::BUILT_IN;
 use crate::reader::{Codes, Reader, name_problem};
 use crate::schema::words;
@@ -24,6 +26,8 @@ pub struct Project {
     pub connections: BTreeMap<String, ConnectionSpec>,
     /// The plugins, by the names that workflows use.
     pub plugins: BTreeMap<String, PluginSpec>,
+    /// Whose signatures components must have.
+    pub signatures: Signatures,
     /// Where people reach `docket serve`: an origin without a slash at the end.
     pub public_url: Option<String>,
     /// How people are told that runs wait for their sign-in.
@@ -33,12 +37,22 @@ pub struct Project {
 /// A plugin of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginSpec {
-    /// The component's file, as written: relative to the project's folder unless it is absolute.
+    /// The component's file, as written: relative to the project's folder unless it is absolute. Or
+    /// where it is fetched from: see [`PluginSpec::remote`].
     pub source: PathBuf,
     /// What the operator grants it.
     pub grants: Grants,
     /// Where the project file names it, for diagnostics about the component.
     pub span: Span,
+}
+
+impl PluginSpec {
+    /// The `https` or `oci` URL that the component is fetched from; `None` for a file.
+    #[must_use]
+    pub fn remote(&self) -> Option<&str> {
+        let text = self.source.to_str()?;
+        text.contains("://").then_some(text)
+    }
 }
 
 /// What the operator grants a plugin.
@@ -145,6 +159,9 @@ fn read(reader: &mut Reader<'_>, root: &Node) -> Project {
             }
         }
     }
+    if let Some(node) = fields.get("signatures") {
+        project.signatures = signatures::read(reader, node);
+    }
     sign_in_hook::read(reader, fields, &mut project);
     project
 }
@@ -186,9 +203,10 @@ fn plugin(reader: &mut Reader<'_>, name: &Name, node: &Node) -> Option<PluginSpe
         return None;
     };
     let source = reader.text(source, "`source`")?;
-    if source.text.contains("://") {
-        let message = "plugins from the network are not supported by this version of Docket";
-        let help = "download the component, and write the path of its file";
+    let is_remote = |start: &str| source.text.starts_with(start);
+    if source.text.contains("://") && !is_remote("https://") && !is_remote("oci://") {
+        let message = "a plugin comes from a file, an https URL or an OCI registry";
+        let help = "write the path of its file, `https://…`, or `oci://registry/repository:tag`";
         reader.push(
             reader
                 .error(CODES.unsupported, source.span, message)

@@ -40,17 +40,24 @@ pub(crate) fn describing_with(body: &str, pages: u32, version: &str) -> Vec<u8> 
 }
 
 fn componentize(module: String, version: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(module).expect("well-formed text");
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/processor.wit");
     let wit = fs::read_to_string(wit)
         .expect("the interface")
         .replace("@0.1.0", &format!("@{version}"));
+    component_of(&module, &[wit], "processor")
+}
+
+/// A component of a module in text, for a world of the last of these packages.
+pub(crate) fn component_of(module: &str, packages: &[String], world: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(module).expect("well-formed text");
     let mut resolve = Resolve::default();
-    let package = resolve
-        .push_str("processor.wit", &wit)
-        .expect("the interface");
+    let mut last = None;
+    for (number, text) in packages.iter().enumerate() {
+        let package = resolve.push_str(format!("{number}.wit"), text);
+        last = Some(package.unwrap_or_else(|error| panic!("{error:?}")));
+    }
     let world = resolve
-        .select_world(&[package], Some("processor"))
+        .select_world(&[last.expect("a package")], Some(world))
         .expect("the world");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata");
     ComponentEncoder::default()

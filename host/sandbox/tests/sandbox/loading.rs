@@ -177,10 +177,10 @@ async fn what_is_no_plugin_is_refused_and_not_kept() {
         ),
         (
             component(
-                "(component (import \"wasi:cli/environment@0.2.0\" (instance)) (instance $e)
+                "(component (import \"wasi:http/types@0.2.0\" (instance)) (instance $e)
                  (export \"docket:processor/actions@0.1.0\" (instance $e)))",
             ),
-            "imports `wasi:cli/environment@0.2.0`, and this version runs plugins without WASI",
+            "imports `wasi:http/types@0.2.0`, which plugins may not use",
         ),
         (
             component(

@@ -4,7 +4,9 @@ mod documents;
 mod effects;
 mod guests;
 mod http;
+mod interface;
 mod loading;
 mod misbehaving;
 #[allow(dead_code, reason = "shared with the benchmarks")]
 mod outside;
+mod wasi;

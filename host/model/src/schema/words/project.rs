@@ -38,6 +38,11 @@ pub(crate) static PROJECT: Words = Words {
             Form::Mapping(&SIGN_IN_HOOK),
             "How people are told that runs wait for their sign-in.",
         ),
+        word(
+            "signatures",
+            Form::Mapping(&SIGNATURES),
+            "Whose signatures plugins must have when they are added.",
+        ),
     ],
     rules: Some(project_rules),
 };
@@ -46,6 +51,32 @@ fn project_rules() -> Value {
     json!({
         "properties": {"plugins": {"propertyNames": {"not": {"const": BUILT_IN}}}},
         "dependencies": {"sign-in-hook": ["public-url"]}
+    })
+}
+
+/// `signatures`.
+pub(crate) static SIGNATURES: Words = Words {
+    name: "signatures",
+    rows: &[
+        word(
+            "policy",
+            Form::OneOf(&["off", "warn", "require"]),
+            "What happens to a plugin without a signature by one of the keys: nothing (`off`, where \
+             nothing is said), a warning, or it is refused.",
+        ),
+        word(
+            "keys",
+            Form::List(&Form::Text),
+            "The files of the public keys, from the project's folder.",
+        ),
+    ],
+    rules: Some(signature_rules),
+};
+
+fn signature_rules() -> Value {
+    json!({
+        "if": {"properties": {"policy": {"enum": ["warn", "require"]}}, "required": ["policy"]},
+        "then": {"properties": {"keys": {"minItems": 1}}, "required": ["keys"]}
     })
 }
 
