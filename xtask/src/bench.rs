@@ -18,6 +18,7 @@ const BENCHES: [(&str, &str); 7] = [
     ("model", "evaluate"),
     ("model", "validate"),
     ("host", "host"),
+    ("engine", "engine"),
     ("mail", "mail"),
 ];
 
@@ -35,7 +36,8 @@ const TARGETS: [(&str, f64); 6] = [
 
 pub(crate) fn run(root: &Path, as_json: bool, filter: Option<&str>) -> Result<ExitCode> {
     let mut rows: Vec<Value> = Vec::new();
-    for (room, name) in BENCHES {
+    let (benches, filter) = wanted(filter);
+    for (room, name) in benches {
         let mut bench = crate::cargo(root);
         // Of the whole workspace, so that dependencies have the same features for all and are built
         // once.
@@ -65,6 +67,21 @@ pub(crate) fn run(root: &Path, as_json: bool, filter: Option<&str>) -> Result<Ex
         emit(&json!({"rows": rows}).to_string());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a filter means: the benchmarks of a room, `journal` or `engine/mails`, or whatever has it in
+/// its name, `call`.
+fn wanted(filter: Option<&str>) -> (Vec<(&'static str, &'static str)>, Option<&str>) {
+    let (room, rest) = match filter.map(|filter| filter.split_once('/').unwrap_or((filter, ""))) {
+        None => return (BENCHES.to_vec(), None),
+        Some(parts) => parts,
+    };
+    let mut benches = BENCHES.to_vec();
+    benches.retain(|(name, _)| *name == room);
+    match benches.is_empty() {
+        true => (BENCHES.to_vec(), filter),
+        false => (benches, Some(rest).filter(|rest| !rest.is_empty())),
+    }
 }
 
 /// Says how far a figure is from its target.
@@ -173,6 +190,21 @@ mod tests {
             "2.00× the target of 100 µs"
         );
         assert_eq!(versus("sandbox/load_plugin", 1.0, "ms"), "");
+    }
+
+    #[test]
+    fn a_filter_is_a_room_or_a_part_of_a_name() {
+        let rooms = |filter| {
+            let (benches, rest) = wanted(Some(filter));
+            let names: Vec<_> = benches.iter().map(|(_, name)| *name).collect();
+            (names, rest)
+        };
+        assert_eq!(rooms("engine"), (vec!["engine"], None));
+        assert_eq!(rooms("model"), (vec!["evaluate"], None));
+        assert_eq!(rooms("engine/mails"), (vec!["engine"], Some("mails")));
+        assert_eq!(rooms("call").0.len(), BENCHES.len());
+        assert_eq!(rooms("call").1, Some("call"));
+        assert_eq!(wanted(None), (BENCHES.to_vec(), None));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! own clients, and the schemas to the language server of editors.
 
 mod bench;
+mod chaos;
 mod editor;
 mod guests;
 mod hostile;
@@ -58,12 +59,25 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Builds host and tenant, kills the serving process at random moments under load, and counts what
+    /// became of the mails.
+    Chaos {
+        /// How many times it is killed.
+        #[arg(long, value_name = "N", default_value_t = 200)]
+        rounds: u32,
+        /// What everything that is left to chance comes from.
+        #[arg(long, value_name = "S", default_value_t = 1)]
+        seed: u64,
+        /// Ends with one line of JSON, read back from the tenant.
+        #[arg(long)]
+        json: bool,
+    },
     /// Builds everything for speed, and measures it.
     Bench {
         /// Ends with one line of JSON.
         #[arg(long)]
         json: bool,
-        /// Only the benchmarks whose name holds this.
+        /// Only those of this room, as `journal` or `engine/mails`, or whose name holds this.
         filter: Option<String>,
     },
     /// Installs the YAML language server that editors use, and holds the schemas to it.
@@ -100,6 +114,10 @@ fn main() -> Result<ExitCode> {
         Task::Bench { json, filter } => {
             components()?;
             bench::run(&root, json, filter.as_deref())
+        }
+        Task::Chaos { rounds, seed, json } => {
+            components()?;
+            chaos::rage(&root, rounds, seed, json)
         }
         Task::Hostile { json } => {
             components()?;
