@@ -44,8 +44,8 @@ pub(crate) struct Setting {
     pub(crate) timer: Arc<dyn Timer>,
     /// Where the vault's key comes from.
     pub(crate) key: KeySource,
-    /// Where compiled components are kept.
-    pub(crate) cache: PathBuf,
+    /// The folder with the components and their compiled code.
+    pub(crate) components: PathBuf,
 }
 
 /// A plugin of the project, ready to run.
@@ -62,7 +62,7 @@ impl Host {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let setting = Setting {
             key: project.key_source(global)?,
-            cache: project.data.join("cache"),
+            components: project.data.clone(),
             timer: Arc::new(TokioTimer::new(Arc::clone(&clock))),
             clock,
         };
@@ -79,14 +79,14 @@ impl Host {
             clock,
             timer,
             key,
-            cache,
+            components,
         } = setting;
         let vault = vault(&data, &key)?;
         let connections = Connections::open(&project.spec.connections, vault, Arc::clone(&clock))
             .map_err(|error| Failed::new(Exit::Invalid, error.to_string()))?;
         let connections = Arc::new(connections);
         let egress: Arc<dyn Egress> = Arc::clone(&connections) as _;
-        let sandbox = Arc::new(sandbox(&data, cache, &documents, egress)?);
+        let sandbox = Arc::new(sandbox(&components, &documents, egress)?);
         let plugins = install(&project, &sandbox).await?;
         let sqlite = Arc::new(store);
         let store: Arc<dyn EventStore> = Arc::clone(&sqlite) as _;
@@ -228,13 +228,12 @@ pub(crate) fn vault(data: &Path, key: &KeySource) -> Result<Vault> {
 /// A sandbox over a data folder.
 pub(crate) fn sandbox(
     data: &Path,
-    cache: PathBuf,
     documents: &Arc<dyn Documents>,
     egress: Arc<dyn Egress>,
 ) -> Result<Sandbox> {
     let config = SandboxConfig {
         components: data.join("components"),
-        cache,
+        cache: data.join("cache"),
         limits: Limits::default(),
     };
     Sandbox::new(config, Arc::clone(documents), egress).context("the sandbox does not start")

@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use docket_engine::Documents;
 use docket_journal::MemoryDocuments;
 use docket_model::{Catalog, Diagnostics, Plan, SourceFile};
-use docket_sandbox::{Limits, Sandbox, SandboxConfig};
 use tempfile::TempDir;
 
 use crate::egress::Nowhere;
@@ -23,42 +22,37 @@ use crate::render;
 pub(crate) struct Workbench {
     pub(crate) project: Project,
     pub(crate) plugins: BTreeMap<String, Installed>,
-    /// Where compiled components are kept.
-    pub(crate) cache: PathBuf,
+    /// The folder with the components and their compiled code: the project's, unless nobody may write
+    /// there.
+    pub(crate) components: PathBuf,
     catalog: Catalog,
-    /// Where the components lie while this lives.
-    _components: TempDir,
+    _folder: Option<TempDir>,
 }
 
 impl Workbench {
     /// Loads the plugins of a project.
     pub(crate) async fn open(project: Project) -> Result<Self> {
-        let components = tempfile::tempdir()?;
-        let cache = project.data.join("cache");
-        // Compiled code is kept where runs look for it, unless nobody may write there.
         let can_keep = host::make_private(&project.data)
-            .and_then(|()| std::fs::create_dir_all(&cache))
+            .and_then(|()| std::fs::create_dir_all(project.data.join("cache")))
             .is_ok();
-        let cache = match can_keep {
-            true => cache,
-            false => components.path().join("cache"),
+        let folder = match can_keep {
+            true => None,
+            false => Some(tempfile::tempdir()?),
         };
-        let config = SandboxConfig {
-            components: components.path().join("components"),
-            cache: cache.clone(),
-            limits: Limits::default(),
-        };
+        let components = folder
+            .as_ref()
+            .map_or(project.data.as_path(), |folder| folder.path())
+            .to_owned();
         let documents: Arc<dyn Documents> = Arc::new(MemoryDocuments::new());
-        let sandbox = Sandbox::new(config, documents, Arc::new(Nowhere))
-            .context("the sandbox does not start")?;
+        let sandbox = host::sandbox(&components, &documents, Arc::new(Nowhere))?;
         let plugins = host::install(&project, &sandbox).await?;
         let catalog = host::catalog(&project.spec, &plugins);
         Ok(Self {
             project,
             plugins,
-            cache,
+            components,
             catalog,
-            _components: components,
+            _folder: folder,
         })
     }
 

@@ -39,7 +39,7 @@ pub(crate) async fn run(global: &Global, arguments: &RunArgs) -> Result<Exit> {
     let hold = Arc::new(HoldBack::new(Arc::clone(&host.connections) as _));
     let data = &host.project.data;
     let egress: Arc<dyn Egress> = Arc::clone(&hold) as _;
-    let sandbox = host::sandbox(data, data.join("cache"), &documents, egress)?;
+    let sandbox = host::sandbox(data, &documents, egress)?;
     note!("{}  dry run", plan.workflow);
     let steps = dry_run(&plan, &inputs, &sandbox, &SystemClock, Arc::new(Logged)).await;
     let steps = steps.map_err(|error| engine_failed(&error))?;

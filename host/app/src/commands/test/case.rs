@@ -158,7 +158,7 @@ async fn host(
         clock: Arc::new(clock.clone()),
         timer: Arc::new(clock.clone()),
         key: KeySource::File(place.join("vault.key")),
-        cache: bench.cache.clone(),
+        components: bench.components.clone(),
     };
     Host::open_in(project, setting).await
 }
