@@ -21,6 +21,7 @@ mod engine;
 mod error;
 mod failure;
 mod handles;
+mod hold;
 mod http;
 mod inspect;
 mod limits;
@@ -40,6 +41,7 @@ mod trap;
 
 pub use egress::{Channel, Egress};
 pub use error::LoadError;
+pub use hold::{Held, HoldBack};
 pub use limits::Limits;
 pub use plugin::Plugin;
 pub use sandbox::{Sandbox, SandboxConfig};

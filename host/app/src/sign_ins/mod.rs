@@ -249,6 +249,8 @@ impl Asking {
     ) -> Result<Option<Timestamp>, EngineError> {
         let signed_in_at = match self.signed_in_at(account).await {
             Ok(at) => at,
+            // A sign-in that cannot be read is none, and another one mends it.
+            Err(ConnectionError::Vault(_)) => None,
             // The connection is gone, or was changed: nobody can sign in for those that wait.
             Err(error) => {
                 tracing::warn!(%account, %error, "runs wait for a sign-in that is not possible");
