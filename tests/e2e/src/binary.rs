@@ -41,7 +41,11 @@ impl Binary {
 
     /// Copies the example workflows into the project.
     pub(crate) fn copy_examples(&self) {
+        let file = self.project.join("docket.yaml");
+        let own = std::fs::read(&file).expect("docket.yaml");
         copy(&workspace().join("workflows"), &self.project);
+        // The examples bring one that is for the demo's tenant.
+        std::fs::write(&file, own).expect("docket.yaml");
     }
 
     /// The file with the vault's key.

@@ -38,7 +38,7 @@ impl Shared {
     pub(super) async fn watch_source(&self, armed: &Armed, poll: &SourcePoll) {
         let mut failures = 0;
         loop {
-            let again = self.woken(&armed.name);
+            let mut again = std::pin::pin!(self.woken(&armed.name));
             let signed_in = self.engine.sign_ins().news();
             let seen = match self.sign_ins(poll).await {
                 Ok(seen) => seen,
@@ -48,7 +48,12 @@ impl Shared {
                 }
             };
             self.note_polling(&armed.name);
-            let next = match self.poll(armed, poll).await {
+            let polled = tokio::select! {
+                polled = self.poll(armed, poll) => polled,
+                // What the poll under way would leave behind is not wanted any more.
+                () = &mut again => continue,
+            };
+            let next = match polled {
                 Ok(polled) => {
                     failures = 0;
                     let now = self.now();

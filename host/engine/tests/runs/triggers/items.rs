@@ -291,3 +291,24 @@ async fn a_trigger_that_is_reset_begins_anew_and_repeats_nothing() {
     assert_eq!(cursors, [None, None]);
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_poll_under_way_is_given_up_when_its_trigger_is_reset() {
+    let store = memory();
+    let clock = Hand::at("09:00:00");
+    let script = vec![
+        Poll::Items(&["ok-a"], true),
+        Poll::Hangs,
+        Poll::Items(&["ok-b"], false),
+    ];
+    let world = World::new(&store, &clock, script, vec![mail()]);
+    while world.polls() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert!(world.triggers.reset("w/source p/new").await.unwrap());
+    clock.is_waited("09:01:00").await;
+    assert_eq!(world.inputs().await, ["a", "b"]);
+    let cursors = world.source.cursors.lock().unwrap().clone();
+    assert_eq!(cursors, [None, Some("c1".to_owned()), None]);
+    world.stop().await;
+}
