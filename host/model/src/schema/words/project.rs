@@ -348,5 +348,9 @@ pub(crate) static PLUGIN: Words = Words {
         )
         .required(),
     ],
-    rules: Some(|| json!({"properties": {"source": {"not": {"pattern": "://"}}}})),
+    rules: Some(|| {
+        json!({"properties": {"source": {
+            "anyOf": [{"not": {"pattern": "://"}}, {"pattern": "^(https|oci)://"}]
+        }}})
+    }),
 };
