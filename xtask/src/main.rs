@@ -1,8 +1,10 @@
 //! What a clone needs beyond cargo: it sets up the WebAssembly target, builds guests and host, and
 //! then runs the demo, the tests or the benchmarks; and it holds the simulated tenant to Microsoft's
-//! own clients.
+//! own clients, and the schemas to the language server of editors.
 
 mod bench;
+mod chaos;
+mod editor;
 mod examples;
 mod guests;
 mod hostile;
@@ -63,14 +65,29 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Builds host and tenant, kills the serving process at random moments under load, and counts what
+    /// became of the mails.
+    Chaos {
+        /// How many times it is killed.
+        #[arg(long, value_name = "N", default_value_t = 200)]
+        rounds: u32,
+        /// What everything that is left to chance comes from.
+        #[arg(long, value_name = "S", default_value_t = 1)]
+        seed: u64,
+        /// Ends with one line of JSON, read back from the tenant.
+        #[arg(long)]
+        json: bool,
+    },
     /// Builds everything for speed, and measures it.
     Bench {
         /// Ends with one line of JSON.
         #[arg(long)]
         json: bool,
-        /// Only the benchmarks whose name holds this.
+        /// Only those of this room, as `journal` or `engine/mails`, or whose name holds this.
         filter: Option<String>,
     },
+    /// Installs the YAML language server that editors use, and holds the schemas to it.
+    Editor,
     /// Installs Microsoft's own clients, and has them use the simulated tenant.
     Referees {
         /// What is refereed.
@@ -106,10 +123,15 @@ fn main() -> Result<ExitCode> {
             bench::run(&root, json, filter.as_deref())
         }
         Task::Examples { filter } => examples::run(&root, filter.as_deref()),
+        Task::Chaos { rounds, seed, json } => {
+            components()?;
+            chaos::rage(&root, rounds, seed, json)
+        }
         Task::Hostile { json } => {
             components()?;
             hostile::run_suite(&root, json)
         }
+        Task::Editor => editor::run_suite(&root),
         Task::Referees { suite, filter } => referees::run(&root, suite, filter.as_deref()),
     }
 }

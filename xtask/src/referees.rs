@@ -335,9 +335,23 @@ fn find_python() -> Result<PathBuf> {
 
 /// Node with the libraries of its lock file.
 fn set_up_node(root: &Path, work: &Path) -> Result<Runtime> {
-    let (program, npm) = find_node(root, work)?;
     let folder = work.join("node");
-    let source = root.join("tests/referees/node");
+    let program = install_node(root, work, &root.join("tests/referees/node"), &folder)?;
+    Ok(Runtime {
+        program,
+        environment: BTreeMap::from([("NODE_PATH", folder.join("node_modules"))]),
+    })
+}
+
+/// Installs what the lock file in `source` names into `folder`, again only when that changes; gives
+/// the Node to run it with.
+pub(crate) fn install_node(
+    root: &Path,
+    work: &Path,
+    source: &Path,
+    folder: &Path,
+) -> Result<PathBuf> {
+    let (program, npm) = find_node(root, work)?;
     let lock = fs::read_to_string(source.join("package-lock.json"))?;
     let stamp = folder.join("installed.json");
     if !fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
@@ -345,7 +359,7 @@ fn set_up_node(root: &Path, work: &Path) -> Result<Runtime> {
             "installing {} …",
             source.join("package-lock.json").display()
         );
-        fs::create_dir_all(&folder)?;
+        fs::create_dir_all(folder)?;
         for file in ["package.json", "package-lock.json"] {
             fs::copy(source.join(file), folder.join(file))?;
         }
@@ -358,7 +372,7 @@ fn set_up_node(root: &Path, work: &Path) -> Result<Runtime> {
                 "--no-fund",
                 "--loglevel=error",
             ])
-            .current_dir(&folder);
+            .current_dir(folder);
         if let Some(folder) = program.parent().filter(|folder| folder.is_absolute()) {
             // npm is a script that looks for the node beside it.
             let path = std::env::var_os("PATH").unwrap_or_default();
@@ -368,10 +382,7 @@ fn set_up_node(root: &Path, work: &Path) -> Result<Runtime> {
         quiet(&mut install)?;
         fs::write(&stamp, lock)?;
     }
-    Ok(Runtime {
-        program,
-        environment: BTreeMap::from([("NODE_PATH", folder.join("node_modules"))]),
-    })
+    Ok(program)
 }
 
 /// Node and npm: the machine's where they are new enough, else those that PyPI has.

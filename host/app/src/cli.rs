@@ -1,5 +1,6 @@
 //! The command line.
 
+mod design;
 mod plugins;
 mod runs;
 mod triggers;
@@ -9,7 +10,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::plugins::{AddArgs, Language, NewArgs, PluginsCommand, TestArgs};
+pub(crate) use self::design::{
+    Format, GraphArgs, InitArgs, Picture, PlanArgs, SchemaArgs, SchemaOf, TestArgs, ValidateArgs,
+};
+pub(crate) use self::plugins::{AddArgs, Language, NewArgs, PluginTestArgs, PluginsCommand};
 pub(crate) use self::runs::{DecisionArgs, LookCommand, OrderCommand, ReplayArgs, RunsCommand};
 pub(crate) use self::triggers::TriggersCommand;
 
@@ -68,10 +72,18 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Runs the two example workflows against a simulated tenant and shows where the mails landed.
     Demo(DemoArgs),
+    /// Makes a project that runs at once against a simulated tenant, with an editor set up.
+    Init(InitArgs),
     /// Checks workflows and docket.yaml, and prints every problem with its place.
     Validate(ValidateArgs),
     /// Shows what a workflow would do: its steps, as whom, with which grants and scopes.
     Plan(PlanArgs),
+    /// Draws a workflow.
+    Graph(GraphArgs),
+    /// Prints the JSON Schema of workflows, of docket.yaml or of tests, for editors.
+    Schema(SchemaArgs),
+    /// Runs the tests of workflows, each case on a simulated tenant of its own.
+    Test(TestArgs),
     /// Runs a workflow and shows its steps.
     Run(RunArgs),
     /// Looks at runs, tells them something, and goes on with those that did not end.
@@ -120,20 +132,6 @@ pub(crate) struct DemoArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ValidateArgs {
-    /// The workflows [default: every .yaml file of the project's folder and its workflows folder].
-    #[arg(value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PlanArgs {
-    /// The workflow.
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// The workflow.
     #[arg(value_name = "FILE")]
@@ -147,6 +145,10 @@ pub(crate) struct RunArgs {
     /// The run's id, 1 to 64 letters, digits and hyphens. The same id never starts a second run.
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<String>,
+    /// Runs the plugins and sends nothing that changes anything: reads go out, and what each step
+    /// would send is shown. No run is recorded.
+    #[arg(long, conflicts_with = "id")]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -306,7 +308,8 @@ pub(crate) enum VaultCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct TenantArgs {
-    /// Writes a project that uses this tenant into a folder: docket.yaml, the CA and the secret.
+    /// Has a project use this tenant for as long as it is up: its connections are simulated and
+    /// signed in, and docket.local.yaml says so. A folder without a project gets one.
     #[arg(long, value_name = "DIR")]
     pub(crate) project_to: Option<PathBuf>,
     /// The folder with the built plugins, for the project.

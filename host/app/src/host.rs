@@ -1,25 +1,26 @@
 //! The host: every room opened over one project's data folder, and wired to the others.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use docket_connections::{Connections, KeySource, Vault, VaultError};
-use docket_engine::{Documents, Engine, EngineError, EventStore, Ports, StoreError, TokioTimer};
+use docket_engine::{
+    Documents, Engine, EngineError, EventStore, Ports, StoreError, Timer, TokioTimer,
+};
 use docket_journal::{FileDocuments, SqliteStore};
 use docket_model::{
-    ActionSpec, Catalog, CatalogPlugin, Clock, Plan, PlannedStep, PluginSpec, RequestRule, RunId,
-    SourceFile,
+    ActionSpec, Catalog, CatalogPlugin, Clock, Plan, PlannedStep, PluginSpec, Project as Spec,
+    RequestRule, RunId, SourceFile,
 };
 use docket_plugins::pin::Lock;
-use docket_sandbox::{Limits, LoadError, Plugin, Sandbox, SandboxConfig};
+use docket_sandbox::{Egress, Limits, LoadError, Plugin, Sandbox, SandboxConfig};
 
 use crate::cli::Global;
 use crate::clock::SystemClock;
 use crate::exit::{Exit, Failed};
 use crate::project::Project;
-use crate::render;
 
 /// Everything that commands work with.
 pub(crate) struct Host {
@@ -37,6 +38,16 @@ pub(crate) struct Host {
     clock: Arc<dyn Clock>,
 }
 
+/// What a host works by.
+pub(crate) struct Setting {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timer: Arc<dyn Timer>,
+    /// Where the vault's key comes from.
+    pub(crate) key: KeySource,
+    /// Where compiled components are kept.
+    pub(crate) cache: PathBuf,
+}
+
 /// A plugin of the project, ready to run.
 pub(crate) struct Installed {
     pub(crate) plugin: Arc<Plugin>,
@@ -48,17 +59,34 @@ pub(crate) struct Installed {
 impl Host {
     /// Opens the project's data folder and loads its plugins.
     pub(crate) async fn open(project: Project, global: &Global) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let setting = Setting {
+            key: project.key_source(global)?,
+            cache: project.data.join("cache"),
+            timer: Arc::new(TokioTimer::new(Arc::clone(&clock))),
+            clock,
+        };
+        Self::open_in(project, setting).await
+    }
+
+    /// The same with another key, clock or place for compiled code.
+    pub(crate) async fn open_in(project: Project, setting: Setting) -> Result<Self> {
         let data = project.data.clone();
         let store = own(&data)?;
         let files = Arc::new(FileDocuments::open(&data.join("documents"))?);
         let documents: Arc<dyn Documents> = Arc::clone(&files) as _;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let key = project.key_source(global)?;
+        let Setting {
+            clock,
+            timer,
+            key,
+            cache,
+        } = setting;
         let vault = vault(&data, &key)?;
         let connections = Connections::open(&project.spec.connections, vault, Arc::clone(&clock))
             .map_err(|error| Failed::new(Exit::Invalid, error.to_string()))?;
         let connections = Arc::new(connections);
-        let sandbox = Arc::new(sandbox(&data, &documents, &connections)?);
+        let egress: Arc<dyn Egress> = Arc::clone(&connections) as _;
+        let sandbox = Arc::new(sandbox(&data, cache, &documents, egress)?);
         let plugins = install(&project, &sandbox).await?;
         let sqlite = Arc::new(store);
         let store: Arc<dyn EventStore> = Arc::clone(&sqlite) as _;
@@ -67,7 +95,7 @@ impl Host {
             documents: Arc::clone(&documents),
             runner: Arc::clone(&sandbox) as _,
             clock: Arc::clone(&clock),
-            timer: Arc::new(TokioTimer::new(Arc::clone(&clock))),
+            timer,
         }));
         Ok(Self {
             project,
@@ -85,42 +113,12 @@ impl Host {
 
     /// What workflows are checked against.
     pub(crate) fn catalog(&self) -> Catalog {
-        let connections = self.project.spec.connections.iter();
-        Catalog {
-            plugins: self
-                .plugins
-                .iter()
-                .map(|(name, installed)| {
-                    let plugin = CatalogPlugin {
-                        manifest: installed.plugin.manifest().clone(),
-                        component: installed.plugin.digest(),
-                        grants: installed.grants.clone(),
-                    };
-                    (name.clone(), plugin)
-                })
-                .collect(),
-            connections: connections
-                .clone()
-                .map(|(name, spec)| (name.clone(), spec.kind))
-                .collect(),
-            fallbacks: connections
-                .filter_map(|(name, spec)| Some((name.clone(), spec.fallback.clone()?)))
-                .collect(),
-        }
+        catalog(&self.project.spec, &self.plugins)
     }
 
     /// Checks a workflow; its problems are printed.
     pub(crate) fn plan(&self, file: &Path) -> Result<Plan> {
-        let source = crate::project::read_source(file)?;
-        let (plan, found) = self.check(&source, file);
-        render::diagnostics(&found);
-        plan.ok_or_else(|| {
-            Failed::new(
-                Exit::Invalid,
-                format!("{} cannot run as it is", file.display()),
-            )
-            .into()
-        })
+        crate::workbench::plan(&self.catalog(), file)
     }
 
     /// Checks a workflow and gives what was found.
@@ -129,9 +127,7 @@ impl Host {
         source: &SourceFile,
         file: &Path,
     ) -> (Option<Plan>, docket_model::Diagnostics) {
-        let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-        let load = |name: &str| crate::project::read_template(&folder, name);
-        docket_model::validate(source, &self.catalog(), &load)
+        crate::workbench::check(&self.catalog(), source, file)
     }
 
     /// The steps of the project's workflows that use a connection, and the polls of their triggers'
@@ -232,19 +228,48 @@ pub(crate) fn vault(data: &Path, key: &KeySource) -> Result<Vault> {
 /// A sandbox over a data folder.
 pub(crate) fn sandbox(
     data: &Path,
+    cache: PathBuf,
     documents: &Arc<dyn Documents>,
-    connections: &Arc<Connections>,
+    egress: Arc<dyn Egress>,
 ) -> Result<Sandbox> {
     let config = SandboxConfig {
         components: data.join("components"),
-        cache: data.join("cache"),
+        cache,
         limits: Limits::default(),
     };
-    let egress = Arc::clone(connections) as _;
     Sandbox::new(config, Arc::clone(documents), egress).context("the sandbox does not start")
 }
 
-async fn install(project: &Project, sandbox: &Sandbox) -> Result<BTreeMap<String, Installed>> {
+/// What workflows of a project are checked against, with its plugins.
+pub(crate) fn catalog(spec: &Spec, plugins: &BTreeMap<String, Installed>) -> Catalog {
+    let connections = spec.connections.iter();
+    Catalog {
+        plugins: plugins
+            .iter()
+            .map(|(name, installed)| {
+                let plugin = CatalogPlugin {
+                    manifest: installed.plugin.manifest().clone(),
+                    component: installed.plugin.digest(),
+                    grants: installed.grants.clone(),
+                };
+                (name.clone(), plugin)
+            })
+            .collect(),
+        connections: connections
+            .clone()
+            .map(|(name, spec)| (name.clone(), spec.kind))
+            .collect(),
+        fallbacks: connections
+            .filter_map(|(name, spec)| Some((name.clone(), spec.fallback.clone()?)))
+            .collect(),
+    }
+}
+
+/// Loads the plugins of a project.
+pub(crate) async fn install(
+    project: &Project,
+    sandbox: &Sandbox,
+) -> Result<BTreeMap<String, Installed>> {
     let lock = crate::pins::read(project)?;
     let mut installed = BTreeMap::new();
     for (name, spec) in &project.spec.plugins {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use docket_engine::Documents;
-use docket_model::{DocumentRef, InputSpec, InputType, Plan};
+use docket_model::{DocumentRef, InputSpec, InputType, Plan, resolve_inputs};
 use serde_json::{Map, Value};
 
 use crate::exit::{Exit, Failed};
@@ -52,6 +52,23 @@ pub(crate) fn read_with(
     Ok(inputs)
 }
 
+/// The inputs of a run: what was given, and the defaults of what was not.
+///
+/// # Errors
+/// What does not fit the plan's inputs.
+pub(crate) fn resolved(plan: &Plan, given: Map<String, Value>) -> anyhow::Result<Value> {
+    resolve_inputs(plan, given).map_err(|problems| {
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let help = problems.iter().find_map(|problem| problem.help.clone());
+        let failed = Failed::new(Exit::Invalid, texts.join("\n       "));
+        match help {
+            Some(help) => failed.with_help(help),
+            None => failed,
+        }
+        .into()
+    })
+}
+
 fn value(
     name: &str,
     text: &str,
@@ -97,7 +114,7 @@ pub(crate) fn missing(path: &Path, error: &std::io::Error) -> Failed {
 }
 
 /// Stores a file as a document, piece by piece.
-fn store(path: &Path, documents: &dyn Documents) -> anyhow::Result<DocumentRef> {
+pub(crate) fn store(path: &Path, documents: &dyn Documents) -> anyhow::Result<DocumentRef> {
     use std::io::Read as _;
     let mut file = std::fs::File::open(path).map_err(|error| missing(path, &error))?;
     let mut writer = documents.create()?;

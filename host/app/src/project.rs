@@ -4,12 +4,14 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 use docket_connections::{KeySource, Keyring};
-use docket_model::{ConnectionKind, MAX_SOURCE_BYTES, Project as Spec, SignInHookKind, SourceFile};
+use docket_model::{
+    ConnectionKind, Diagnostics, MAX_SOURCE_BYTES, Project as Spec, SignInHookKind, SourceFile,
+};
 use secrecy::SecretString;
 
 use crate::cli::Global;
 use crate::exit::{Exit, Failed};
-use crate::render;
+use crate::render::{self, note};
 
 /// A project that was read and checked.
 pub(crate) struct Project {
@@ -21,25 +23,75 @@ pub(crate) struct Project {
     pub(crate) spec: Spec,
 }
 
+/// The project file.
+const FILE: &str = "docket.yaml";
+/// Beside it, connections that take the place of those of the same names, on this machine alone.
+pub(crate) const LOCAL_FILE: &str = "docket.local.yaml";
+
 impl Project {
     /// Reads `docket.yaml`; its problems are printed.
     pub(crate) fn load(global: &Global) -> Result<Self> {
+        let (project, found) = Self::check(global)?;
+        Self::or_problems(global, project, &found)
+    }
+
+    /// Reads `docket.yaml` as everybody has it, whatever this machine's own file says.
+    pub(crate) fn load_shared(global: &Global) -> Result<Self> {
+        let (project, found) = Self::read(global, false)?;
+        Self::or_problems(global, project, &found)
+    }
+
+    fn or_problems(global: &Global, project: Option<Self>, found: &Diagnostics) -> Result<Self> {
+        render::diagnostics(found);
+        project.ok_or_else(|| {
+            let file = global.project.join(FILE);
+            Failed::new(Exit::Invalid, format!("{} has problems", file.display())).into()
+        })
+    }
+
+    /// Reads `docket.yaml`, and gives what is wrong with it.
+    pub(crate) fn check(global: &Global) -> Result<(Option<Self>, Diagnostics)> {
+        Self::read(global, true)
+    }
+
+    fn read(global: &Global, with_local: bool) -> Result<(Option<Self>, Diagnostics)> {
         let root = global.project.clone();
-        let file = root.join("docket.yaml");
+        let file = root.join(FILE);
         if !file.exists() {
             return Err(Failed::new(
                 Exit::Invalid,
-                format!("{} is no project: it has no docket.yaml", root.display()),
+                format!("{} is no project: it has no {FILE}", root.display()),
             )
-            .with_help("go to the project's folder, or name it with -C")
+            .with_help("go to the project's folder, or name it with -C; `docket init` makes one")
             .into());
         }
-        let source = read_source(&file)?;
-        let (spec, found) = docket_model::parse_project(&source);
-        render::diagnostics(&found);
-        let mut spec = spec.ok_or_else(|| {
-            Failed::new(Exit::Invalid, format!("{} has problems", file.display()))
-        })?;
+        let (spec, mut found) = docket_model::parse_project(&read_source(&file)?);
+        let Some(mut spec) = spec else {
+            return Ok((None, found));
+        };
+        let local = root.join(LOCAL_FILE);
+        let is_local = with_local && local.exists();
+        if is_local {
+            note!("note: connections are as {} says", local.display());
+            let (own, problems) = docket_model::parse_project(&read_source(&local)?);
+            found.append(problems);
+            let Some(own) = own else {
+                return Ok((None, found));
+            };
+            let connections_alone = Spec {
+                connections: own.connections.clone(),
+                ..Spec::default()
+            };
+            if own != connections_alone {
+                let message = format!("{} has more than connections", local.display());
+                return Err(Failed::new(Exit::Invalid, message)
+                    .with_help(format!(
+                        "it holds connections alone; plugins stand in {FILE}"
+                    ))
+                    .into());
+            }
+            spec.connections.extend(own.connections);
+        }
         for connection in spec.connections.values_mut() {
             if let Some(ca) = &mut connection.ca_file {
                 *ca = std::path::absolute(root.join(&*ca))?;
@@ -52,12 +104,35 @@ impl Project {
             *ca = std::path::absolute(root.join(&*ca))?;
         }
         come_back_to_public(&mut spec);
-        let data = global.data.clone().unwrap_or_else(|| root.join(".docket"));
-        Ok(Self { root, data, spec })
+        // What is done on this machine alone stays apart from what is done with real accounts.
+        let data = match is_local {
+            true => ".docket-local",
+            false => ".docket",
+        };
+        let data = global.data.clone().unwrap_or_else(|| root.join(data));
+        Ok((Some(Self { root, data, spec }), found))
     }
 
     /// Its workflows: the YAML files of its folder and of `workflows` in it.
     pub(crate) fn workflows(&self) -> Result<Vec<PathBuf>> {
+        Ok(self
+            .files()?
+            .into_iter()
+            .filter(|path| !is_other_file(path))
+            .collect())
+    }
+
+    /// The tests of its workflows, in the same folders.
+    pub(crate) fn tests(&self) -> Result<Vec<PathBuf>> {
+        let is_one = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(is_test)
+        };
+        Ok(self.files()?.into_iter().filter(is_one).collect())
+    }
+
+    /// The YAML files of its folder and of `workflows` in it.
+    fn files(&self) -> Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         for folder in [self.root.clone(), self.root.join("workflows")] {
             if !folder.is_dir() {
@@ -68,8 +143,7 @@ impl Project {
                 let is_yaml = path
                     .extension()
                     .is_some_and(|kind| kind == "yaml" || kind == "yml");
-                let is_project = path.file_name().is_some_and(|name| name == "docket.yaml");
-                if is_yaml && !is_project {
+                if is_yaml {
                     found.push(path);
                 }
             }
@@ -110,6 +184,19 @@ impl Project {
         })?;
         Ok(KeySource::File(folder.join("docket").join("vault.key")))
     }
+}
+
+/// Whether a YAML file of a project is something else than a workflow: the project itself, or tests.
+fn is_other_file(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| matches!(name, FILE | LOCAL_FILE) || is_test(name))
+}
+
+/// Whether a file's name is that of tests: `NAME.test.yaml`.
+pub(crate) fn is_test(name: &str) -> bool {
+    [".test.yaml", ".test.yml"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
 }
 
 /// Where people reach the server by a name of its own, their sign-ins come back there. On this machine

@@ -31,6 +31,7 @@ mod rights;
 mod scopes;
 mod send;
 mod status;
+mod turn;
 mod vault;
 mod webhook;
 
@@ -53,5 +54,6 @@ pub use registry::{Authorized, BindingError, ConnectionError, Connections, Unkno
 pub use rights::{Acting, rights_script};
 pub use scopes::scopes;
 pub use status::{ConnectionStatus, SignInStatus};
+pub use turn::HeldTurn;
 pub use vault::{BackupError, Imported, KeySource, Keyring, Vault, VaultError};
 pub use webhook::{Webhook, WebhookError};

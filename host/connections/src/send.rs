@@ -31,9 +31,10 @@ use crate::oauth::{AccessToken, AuthError, AuthErrorClass, Claims};
 use crate::pace::Turn;
 use crate::policy::url::{origin, same_origin};
 use crate::policy::{Allowed, headers};
+use crate::turn::HeldTurn;
 
 /// The longest time that a request may be given.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// The largest body of a request, in bytes: Exchange's largest message in base64, and some.
 const MAX_REQUEST: u64 = 256 * 1024 * 1024;
 /// The largest body of an answer, in bytes, whatever the caller would take.
@@ -52,7 +53,29 @@ impl Binding {
     /// [`GateError`]. Only [`GateError::Interrupted`] leaves open whether the server saw the request.
     pub async fn send(&self, request: Request) -> Result<Response, GateError> {
         self.0.recall_mailbox(&request.url).await;
-        Exchange::new(&self.0, request)?.run().await
+        Exchange::new(&self.0, request)?.run(None).await
+    }
+
+    /// Sends a request in its turn.
+    ///
+    /// # Errors
+    /// As [`Binding::send`].
+    pub async fn send_in_turn(
+        &self,
+        request: Request,
+        turn: HeldTurn,
+    ) -> Result<Response, GateError> {
+        Exchange::new(&self.0, request)?.run(Some(turn)).await
+    }
+}
+
+impl Binding {
+    /// Whether [`Binding::send`] would send a request, as far as that can be told without the network.
+    ///
+    /// # Errors
+    /// [`GateError`]: why it would not.
+    pub fn check(&self, request: Request) -> Result<(), GateError> {
+        Exchange::new(&self.0, request).map(drop)
     }
 }
 
@@ -117,17 +140,15 @@ impl<'b> Exchange<'b> {
         })
     }
 
-    async fn run(mut self) -> Result<Response, GateError> {
-        let (application, account) = match self.binding.connection.as_ref() {
-            Some(held) => (held.account.subject.client_id.as_str(), Some(&held.account)),
-            None => ("", None),
-        };
+    async fn run(mut self, turn: Option<HeldTurn>) -> Result<Response, GateError> {
+        let account = self.binding.connection.as_ref().map(|held| &held.account);
         let host = origin(&self.allowed.url);
-        let lane = self.binding.pacer.lane(
-            application,
-            self.allowed.mailbox.as_deref().unwrap_or(&host),
-        );
-        let turn = match lane.turn(self.deadline).await {
+        let lane = self.binding.lane(&self.allowed);
+        let turn = match turn {
+            Some(held) => held.0,
+            None => lane.turn(self.deadline).await,
+        };
+        let turn = match turn {
             Turn::Now(turn) => turn,
             Turn::Paused(left) => return Ok(paused(left)),
             Turn::Late => {

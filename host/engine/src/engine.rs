@@ -17,7 +17,7 @@ use crate::flow::Flow;
 use crate::fold::RunState;
 use crate::sign_ins::SignIns;
 use crate::{
-    Documents, Durability, EngineError, EventStore, Reporter, Rest, RunFilter, RunSummary,
+    Documents, Durability, EngineError, EventStore, Ready, Reporter, Rest, RunFilter, RunSummary,
     StepRunner, StoreError, Timer, trigger,
 };
 
@@ -112,7 +112,18 @@ impl Engine {
             }
             appended => {
                 appended?;
-                self.announce(run).await
+                if let EventKind::RunStarted {
+                    workflow, group, ..
+                } = event.kind
+                {
+                    self.changes.add(vec![Ready {
+                        run: run.clone(),
+                        workflow,
+                        group,
+                        has_begun: false,
+                    }]);
+                }
+                Ok(())
             }
         }
     }

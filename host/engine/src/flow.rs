@@ -1,6 +1,7 @@
 //! A plan's expressions as the run loop asks for them. What they cannot answer fails the step, and
 //! fails it again however often it is tried.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use docket_model::{
@@ -116,7 +117,16 @@ impl Flow {
         state: &RunState,
         list: &Template,
     ) -> Result<Vec<Value>, Failure> {
-        match self.evaluate(run, state, None, list)? {
+        self.items_in(&self.scope(run, state, None), list)
+    }
+
+    /// The same for whoever has no run.
+    pub(crate) fn items_in(
+        &self,
+        scope: &Scope<'_>,
+        list: &Template,
+    ) -> Result<Vec<Value>, Failure> {
+        match self.evaluate(scope, list)? {
             Value::Array(items) if items.len() > MAX_ITEMS => Err(Failure::new(
                 FailureClass::LimitExceeded,
                 "too-many-items",
@@ -139,10 +149,19 @@ impl Flow {
         step: &PlannedStep,
         item: Option<u32>,
     ) -> Result<bool, Failure> {
+        self.is_wanted_in(&self.scope(run, state, item), step)
+    }
+
+    /// The same for whoever has no run.
+    pub(crate) fn is_wanted_in(
+        &self,
+        scope: &Scope<'_>,
+        step: &PlannedStep,
+    ) -> Result<bool, Failure> {
         let Some(condition) = &step.condition else {
             return Ok(true);
         };
-        match self.evaluate(run, state, item, condition)? {
+        match self.evaluate(scope, condition)? {
             Value::Bool(is_wanted) => Ok(is_wanted),
             other => Err(wrong_type("if", "true or false", &other)),
         }
@@ -156,15 +175,20 @@ impl Flow {
         step: &PlannedStep,
         item: Option<u32>,
     ) -> Result<Given, Failure> {
+        self.given_in(&self.scope(run, state, item), step)
+    }
+
+    /// The same for whoever has no run.
+    pub(crate) fn given_in(&self, scope: &Scope<'_>, step: &PlannedStep) -> Result<Given, Failure> {
         let act_as = match &step.act_as {
             None => None,
-            Some(user) => match self.evaluate(run, state, item, user)? {
+            Some(user) => match self.evaluate(scope, user)? {
                 Value::String(user) => Some(user),
                 other => return Err(wrong_type("as", "a user's name", &other)),
             },
         };
         Ok(Given {
-            input: self.evaluate(run, state, item, &step.with)?,
+            input: self.evaluate(scope, &step.with)?,
             act_as,
         })
     }
@@ -172,24 +196,25 @@ impl Flow {
     /// The workflow's outputs.
     pub(crate) fn outputs(&self, run: &RunId, state: &RunState) -> Result<Value, Failure> {
         let mut outputs = Map::new();
+        let scope = self.scope(run, state, None);
         for (name, output) in &self.plan().outputs {
-            outputs.insert(name.clone(), self.evaluate(run, state, None, output)?);
+            outputs.insert(name.clone(), self.evaluate(&scope, output)?);
         }
         Ok(Value::Object(outputs))
     }
 
-    fn evaluate(
-        &self,
-        run: &RunId,
-        state: &RunState,
-        item: Option<u32>,
-        template: &Template,
-    ) -> Result<Value, Failure> {
+    /// The steps that a step's expressions name.
+    pub(crate) fn needs(&self, step: &PlannedStep) -> BTreeSet<String> {
+        self.compiled.needs(step)
+    }
+
+    /// What expressions of a run see.
+    fn scope<'s>(&'s self, run: &'s RunId, state: &'s RunState, item: Option<u32>) -> Scope<'s> {
         let item = item.and_then(|index| {
             let value = state.group().and_then(|group: &Group| group.item(index))?;
             Some(Item { value, index })
         });
-        let scope = Scope {
+        Scope {
             inputs: state.inputs(),
             steps: state.steps(),
             failure: state.failure(),
@@ -197,9 +222,12 @@ impl Flow {
             event: None,
             run: run.as_str(),
             workflow: &self.plan().workflow,
-        };
+        }
+    }
+
+    fn evaluate(&self, scope: &Scope<'_>, template: &Template) -> Result<Value, Failure> {
         self.compiled
-            .evaluate(template, &scope)
+            .evaluate(template, scope)
             .map_err(|error| expression(&error))
     }
 }

@@ -12,6 +12,7 @@
 mod appender;
 mod changes;
 mod drive;
+mod dry;
 mod engine;
 mod error;
 mod flow;
@@ -30,6 +31,7 @@ mod store;
 mod timer;
 mod trigger;
 
+pub use dry::{DryEnd, DryStep, dry_run, is_safe};
 pub use engine::{Engine, Ports, Progress};
 pub use error::EngineError;
 pub use key::idempotency_key;
@@ -42,8 +44,8 @@ pub use replay::{ReplayVerdict, ReplayedAttempt, ReplayedEffect};
 pub use retention::{Pruned, Retention};
 pub use scheduler::{Scheduler, SchedulerSettings};
 pub use store::{
-    Durability, EventStore, NewItem, Prune, Ready, Rest, RestingStep, RunFilter, RunSummary,
-    StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
+    Counts, Durability, EventStore, NewItem, Prune, Ready, Reclaimed, Rest, RestingStep, RunFilter,
+    RunSummary, StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
 };
 pub use timer::{Timer, TokioTimer};
 pub use trigger::{Received, TriggerItem, TriggerState, TriggerStatus, Triggers, Webhook};

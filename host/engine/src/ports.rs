@@ -32,6 +32,25 @@ pub trait Journal: Send {
         call: EffectCall,
         exec: BoxFuture<'a, Result<Vec<Outcome>, Stop>>,
     ) -> Result<Vec<Outcome>, Stop>;
+
+    /// The same for a call that must wait before it can be made, for its turn at the server. The intent
+    /// is recorded once `ready` is: what a crash finds waiting was not begun, and is not in doubt. What
+    /// is answered from memory waits for nothing.
+    ///
+    /// # Errors
+    /// As [`Journal::effect`].
+    async fn effect_when<'a>(
+        &mut self,
+        call: EffectCall,
+        ready: BoxFuture<'a, ()>,
+        exec: BoxFuture<'a, Result<Vec<Outcome>, Stop>>,
+    ) -> Result<Vec<Outcome>, Stop> {
+        let exec = async move {
+            ready.await;
+            exec.await
+        };
+        self.effect(call, Box::pin(exec)).await
+    }
 }
 
 /// Why an attempt ends without a result. Not journaled as one, and never shown to the guest.

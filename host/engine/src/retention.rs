@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Engine, EngineError, Prune, StoreError};
+use crate::{Engine, EngineError, Prune, Reclaimed, StoreError};
 
 /// How long a document that no run names is kept: twice as long as the longest attempt may take, which
 /// may have made it and not said so yet.
@@ -34,12 +34,14 @@ pub struct Pruned {
     pub documents: u64,
     /// How many bytes these had.
     pub bytes: u64,
+    /// What the journal gave back.
+    pub journal: Reclaimed,
 }
 
 impl Engine {
     /// Removes runs that ended long enough ago, with all that is known of them, and the documents
-    /// that no run names any more. A run that has not ended is never touched, nor is a document of
-    /// one that is kept. What triggers have seen stays seen.
+    /// that no run names any more, and gives their room back to the disk. A run that has not ended is
+    /// never touched, nor is a document of one that is kept. What triggers have seen stays seen.
     ///
     /// # Errors
     /// The journal's and the documents'. What was removed before stays so.
@@ -61,6 +63,7 @@ impl Engine {
                 break;
             }
         }
+        pruned.journal = self.ports().store.reclaim().await?;
         let (store, documents) = (
             Arc::clone(&self.ports().store),
             Arc::clone(&self.ports().documents),

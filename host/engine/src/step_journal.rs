@@ -149,6 +149,16 @@ impl Journal for StepJournal {
         call: EffectCall,
         exec: BoxFuture<'a, Result<Vec<Outcome>, Stop>>,
     ) -> Result<Vec<Outcome>, Stop> {
+        let ready = Box::pin(std::future::ready(()));
+        self.effect_when(call, ready, exec).await
+    }
+
+    async fn effect_when<'a>(
+        &mut self,
+        call: EffectCall,
+        ready: BoxFuture<'a, ()>,
+        exec: BoxFuture<'a, Result<Vec<Outcome>, Stop>>,
+    ) -> Result<Vec<Outcome>, Stop> {
         if self.strayed.is_some() {
             return Err(self.non_deterministic());
         }
@@ -163,8 +173,10 @@ impl Journal for StepJournal {
         if let Some(outcomes) = self.recall(&call).await? {
             return Ok(outcomes);
         }
-        if self.halt.is_cancelled() {
-            return Err(Stop::Cancelled);
+        tokio::select! {
+            biased;
+            () = self.halt.cancelled() => return Err(Stop::Cancelled),
+            () = ready => {}
         }
         self.is_open = true;
         let count = call.requests.len();

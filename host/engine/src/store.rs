@@ -1,5 +1,7 @@
 //! What the engine needs of a journal.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use docket_model::{Account, Digest, Event, RunGroup, RunId, RunResult, StepPath, Wait};
 use jiff::Timestamp;
@@ -172,6 +174,49 @@ pub trait EventStore: Send + Sync {
     /// # Errors
     /// The disk's.
     async fn uses_document(&self, digest: Digest) -> Result<bool, StoreError>;
+
+    /// How many runs are ready, and how many steps of parked ones wait for what.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        let mut counts = Counts {
+            ready: self.ready().await?.len() as u64,
+            ..Counts::default()
+        };
+        for one in self.waiting(WaitFilter::default()).await? {
+            let kind = one.step.wait.on.kind().to_owned();
+            *counts.waiting.entry(kind).or_default() += 1;
+        }
+        Ok(counts)
+    }
+
+    /// Gives room that removed runs took back to the disk, in small pieces, so that appends go on
+    /// between them. A store that keeps nothing on a disk has nothing to give.
+    ///
+    /// # Errors
+    /// The disk's. What was given back before stays so.
+    async fn reclaim(&self) -> Result<Reclaimed, StoreError> {
+        Ok(Reclaimed::default())
+    }
+}
+
+/// How many runs are about to be driven, and what the others wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Runs that are ready.
+    pub ready: u64,
+    /// Steps of parked runs, by the kind of their wait ([`docket_model::WaitFor::kind`]).
+    pub waiting: BTreeMap<String, u64>,
+}
+
+/// What became of the room that removed runs took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reclaimed {
+    /// Bytes that the disk has again.
+    pub freed: u64,
+    /// Bytes that stay free within the journal, for runs to come.
+    pub free: u64,
 }
 
 /// Which runs to list.

@@ -184,6 +184,9 @@ fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
 }
 
 fn set_up(connection: &Connection) -> rusqlite::Result<()> {
+    // Room that was given up goes back to the disk in pieces. Counts from a database's first page or
+    // its next VACUUM on.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // A commit is on the disk when it returns. The writer lowers this where nobody waits for it.
     connection.pragma_update(None, "synchronous", "FULL")?;

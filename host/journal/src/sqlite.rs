@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use docket_engine::{
-    Durability, EventStore, NewItem, Prune, Ready, Rest, RunFilter, RunSummary, StoreError,
-    TriggerRecord, Verdict, WaitFilter, Waiting,
+    Counts, Durability, EventStore, NewItem, Prune, Ready, Reclaimed, Rest, RunFilter, RunSummary,
+    StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
 };
 use docket_model::{Account, Digest, Event, EventKind, RunId, RunResult};
 use jiff::Timestamp;
@@ -70,15 +70,6 @@ impl SqliteStore {
         })
     }
 
-    /// Gives the room of runs that were pruned back to the disk. Appends wait meanwhile, so do it
-    /// when there is little to do.
-    ///
-    /// # Errors
-    /// The disk's; it needs about as much free room as the database has.
-    pub async fn vacuum(&self) -> Result<(), StoreError> {
-        self.writer.write(Work::Vacuum).await
-    }
-
     /// Writes a copy of the database as it is now into a file that does not exist yet. Runs go on
     /// meanwhile.
     ///
@@ -98,6 +89,13 @@ impl SqliteStore {
     /// to wait for, and what it committed before can be read.
     async fn settle(&self) {
         let _ = self.writer.write(Work::Barrier).await;
+    }
+
+    /// Waits until everything that was queued of this run is committed.
+    async fn settle_run(&self, run: &RunId) {
+        if !self.writer.has_all_of(run) {
+            self.settle().await;
+        }
     }
 
     async fn read<T: Send + 'static>(
@@ -185,7 +183,7 @@ impl EventStore for SqliteStore {
     }
 
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, StoreError> {
-        self.settle().await;
+        self.settle_run(run).await;
         let run = run.clone();
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
@@ -209,7 +207,7 @@ impl EventStore for SqliteStore {
     }
 
     async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
-        self.settle().await;
+        self.settle_run(run).await;
         let run = run.clone();
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(&format!("{SUMMARY} WHERE id = ?1"))?;
@@ -389,6 +387,15 @@ impl EventStore for SqliteStore {
         self.settle().await;
         self.read(move |connection| retain::uses_document(connection, digest.as_bytes()))
             .await
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.settle().await;
+        self.read(parked::counts).await
+    }
+
+    async fn reclaim(&self) -> Result<Reclaimed, StoreError> {
+        retain::reclaim(self).await
     }
 }
 

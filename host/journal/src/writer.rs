@@ -4,7 +4,7 @@
 //! for is not synced by itself: it is in the log in its place, and the next sync takes it along. So
 //! what is durable is always a prefix of what was appended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
@@ -27,8 +27,10 @@ pub(crate) enum Work {
     Append(Box<Append>),
     /// A change of other tables, taken once. What it gives it keeps for itself until the commit.
     Change(Durability, Option<Change>),
-    /// Gives the room of what was removed back to the disk.
+    /// Writes the database anew, without the room of what was removed.
     Vacuum,
+    /// Brings the log into the database as far as nobody reads it, whose file gets shorter by that.
+    Checkpoint,
     /// Nothing: done when everything queued before it is committed.
     Barrier,
 }
@@ -71,11 +73,67 @@ pub(crate) struct Finished {
 struct Job {
     work: Work,
     done: oneshot::Sender<Result<(), StoreError>>,
+    /// Dropped with the job, once what it asked for is committed or given up.
+    _underway: Option<Underway>,
+}
+
+/// What was queued and is not committed.
+#[derive(Default)]
+struct Queued {
+    /// Appends by their runs.
+    appends: HashMap<RunId, usize>,
+    /// Changes, of whatever runs.
+    changes: usize,
+}
+
+/// A job among what is queued, until it is dropped.
+struct Underway {
+    queued: Arc<Mutex<Queued>>,
+    /// The run that it appends to; `None` of changes.
+    run: Option<RunId>,
+}
+
+impl Underway {
+    /// `None` where the work changes nothing that is read.
+    fn new(queued: &Arc<Mutex<Queued>>, work: &Work) -> Option<Self> {
+        let run = match work {
+            Work::Append(append) => Some(append.run.clone()),
+            Work::Change(..) => None,
+            Work::Vacuum | Work::Checkpoint | Work::Barrier => return None,
+        };
+        let mut held = queued.lock().unwrap_or_else(PoisonError::into_inner);
+        match &run {
+            Some(run) => *held.appends.entry(run.clone()).or_default() += 1,
+            None => held.changes += 1,
+        }
+        drop(held);
+        Some(Self {
+            queued: Arc::clone(queued),
+            run,
+        })
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        let mut held = self.queued.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(run) = &self.run else {
+            held.changes -= 1;
+            return;
+        };
+        if let Some(count) = held.appends.get_mut(run) {
+            *count -= 1;
+            if *count == 0 {
+                held.appends.remove(run);
+            }
+        }
+    }
 }
 
 /// The way to the writer's thread, which ends when this is dropped.
 pub(crate) struct Writer {
     queue: Option<mpsc::Sender<Job>>,
+    queued: Arc<Mutex<Queued>>,
     failure: Arc<OnceLock<StoreError>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -91,6 +149,7 @@ impl Writer {
             .map_err(|error| StoreError::Io(error.to_string()))?;
         Ok(Self {
             queue: Some(queue),
+            queued: Arc::default(),
             failure,
             thread: Some(thread),
         })
@@ -102,7 +161,12 @@ impl Writer {
         let Some(queue) = &self.queue else {
             return Err(self.gone());
         };
-        if queue.send(Job { work, done }).await.is_err() {
+        let job = Job {
+            _underway: Underway::new(&self.queued, &work),
+            work,
+            done,
+        };
+        if queue.send(job).await.is_err() {
             return Err(self.gone());
         }
         waiting.await.unwrap_or_else(|_dropped| Err(self.gone()))
@@ -124,6 +188,12 @@ impl Writer {
         self.write(Work::Change(durability, Some(change))).await?;
         let value = given.lock().unwrap_or_else(PoisonError::into_inner).take();
         value.ok_or_else(|| StoreError::Io("a change was left out".to_owned()))
+    }
+
+    /// Whether everything that was queued of this run is committed, so that readers see it.
+    pub(crate) fn has_all_of(&self, run: &RunId) -> bool {
+        let queued = self.queued.lock().unwrap_or_else(PoisonError::into_inner);
+        queued.changes == 0 && !queued.appends.contains_key(run)
     }
 
     fn gone(&self) -> StoreError {
@@ -190,7 +260,7 @@ fn commit(
     let is_awaited = batch.iter().any(|job| match &job.work {
         Work::Append(append) => append.durability == Durability::Synced,
         Work::Change(durability, _) => *durability == Durability::Synced,
-        Work::Vacuum | Work::Barrier => false,
+        Work::Vacuum | Work::Checkpoint | Work::Barrier => false,
     });
     if is_awaited != *is_syncing {
         let level = if is_awaited { "FULL" } else { "NORMAL" };
@@ -208,12 +278,17 @@ fn commit(
                 }
                 false
             }
-            Work::Vacuum | Work::Barrier => false,
+            Work::Vacuum | Work::Checkpoint | Work::Barrier => false,
         });
     }
     transaction.commit()?;
-    if batch.iter().any(|job| matches!(job.work, Work::Vacuum)) {
-        connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+    for job in &*batch {
+        connection.execute_batch(match job.work {
+            Work::Vacuum => "VACUUM; PRAGMA wal_checkpoint(TRUNCATE);",
+            // Waits for nobody who reads: what is left the next checkpoint does.
+            Work::Checkpoint => "PRAGMA wal_checkpoint(PASSIVE);",
+            Work::Append(_) | Work::Change(..) | Work::Barrier => continue,
+        })?;
     }
     Ok(conflicts)
 }

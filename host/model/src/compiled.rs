@@ -1,14 +1,15 @@
 //! A plan made ready to be evaluated: every expression and every body template parsed once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::body::{Bodies, BodyError};
+use crate::check::named_steps;
 use crate::expression::{Expression, Language, Scope};
-use crate::{Piece, Plan, Template};
+use crate::{Piece, Plan, PlannedStep, Template};
 
 /// A plan with its expressions and body templates parsed. Share it between all runs of the plan.
 pub struct CompiledPlan {
@@ -108,6 +109,18 @@ impl CompiledPlan {
                 rendered.map_err(|error| EvaluationError::of_body(template, error))
             }
         }
+    }
+
+    /// The steps that a step's expressions name, by id.
+    #[must_use]
+    pub fn needs(&self, step: &PlannedStep) -> BTreeSet<String> {
+        let mut needs = BTreeSet::new();
+        step.each_expression(&mut |text| {
+            if let Some(expression) = self.expressions.get(text) {
+                named_steps(expression.ast(), &mut needs);
+            }
+        });
+        needs
     }
 
     fn text(&self, pieces: &[Piece], scope: &Scope<'_>) -> Result<String, EvaluationError> {

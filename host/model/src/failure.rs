@@ -69,6 +69,13 @@ impl FailureClass {
         ("limit-exceeded", Self::LimitExceeded),
     ];
 
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(_, class)| *class == self);
+        found.map_or("", |(word, _)| word)
+    }
+
     /// Whether another attempt may go better.
     #[must_use]
     pub const fn is_transient(self) -> bool {

@@ -23,7 +23,9 @@ mod plan;
 mod plugin;
 mod project;
 mod reader;
+mod schema;
 mod source;
+mod suite;
 mod trigger;
 mod workflow;
 mod yaml;
@@ -58,6 +60,11 @@ pub use project::{
     SignaturePolicy, Signatures, parse_project,
 };
 pub use reader::parse_duration;
+pub use schema::{project_schema, suite_schema, workflow_schema};
 pub use source::{MAX_SOURCE_BYTES, Position, SourceFile, Span};
+pub use suite::{
+    Arrives, Attached, Case, Expected, ExpectedFailure, ExpectedResult, Fault, Suite, TenantState,
+    parse_suite,
+};
 pub use trigger::{InvalidSchedule, Schedule, SourcePoll, Timetable, Trigger, TriggerKind};
 pub use yaml::{MAX_YAML_DEPTH, MAX_YAML_VALUES};

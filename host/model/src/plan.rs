@@ -97,6 +97,19 @@ pub enum InputType {
     Object,
 }
 
+impl InputType {
+    /// All, each with the word that workflows have for it.
+    pub const ALL: [(&'static str, Self); 7] = [
+        ("string", Self::String),
+        ("number", Self::Number),
+        ("integer", Self::Integer),
+        ("boolean", Self::Boolean),
+        ("document", Self::Document),
+        ("list", Self::List),
+        ("object", Self::Object),
+    ];
+}
+
 /// A plugin as a plan pins it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -294,11 +307,8 @@ impl Plan {
 
     /// Hands over the text of every expression, the same one perhaps several times.
     pub(crate) fn each_expression(&self, found: &mut impl FnMut(&str)) {
-        for step in self.all_steps() {
-            let optional = [&step.condition, &step.for_each, &step.act_as];
-            let templates = optional.into_iter().flatten().chain([&step.with]);
-            templates.for_each(|template| template.each_expression(found));
-        }
+        self.all_steps()
+            .for_each(|step| step.each_expression(found));
         let group = self.concurrency.as_ref();
         let group = group.and_then(|concurrency| concurrency.group.as_ref());
         let triggers = self.triggers.iter();
@@ -314,6 +324,13 @@ impl PlannedStep {
     #[must_use]
     pub fn is_built_in(&self) -> bool {
         self.plugin == BUILT_IN
+    }
+
+    /// Hands over the text of every expression.
+    pub(crate) fn each_expression(&self, found: &mut impl FnMut(&str)) {
+        let optional = [&self.condition, &self.for_each, &self.act_as];
+        let templates = optional.into_iter().flatten().chain([&self.with]);
+        templates.for_each(|template| template.each_expression(found));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::schema::words::{LONGEST_NAME, Words};
 use crate::yaml::{Entry, Kind, Name, Node};
 use crate::{Diagnostic, Diagnostics, SourceFile, Span};
 
@@ -62,29 +63,31 @@ impl Reader<'_> {
         }
     }
 
-    /// A mapping with these keys. `unsupported` are words of the language that this version cannot
-    /// serve yet.
+    /// A mapping with these words.
     pub(crate) fn fields<'n>(
         &mut self,
         node: &'n Node,
         what: &str,
-        known: &[&str],
-        unsupported: &[&str],
+        words: &'static Words,
+    ) -> Fields<'n> {
+        self.fields_besides(node, what, words, &[])
+    }
+
+    /// The same where the caller reports some other keys itself.
+    pub(crate) fn fields_besides<'n>(
+        &mut self,
+        node: &'n Node,
+        what: &str,
+        words: &'static Words,
+        reported: &[&str],
     ) -> Fields<'n> {
         let entries = self.entries(node, what);
         for Entry { key, .. } in entries {
             let name = key.text.as_str();
-            if unsupported.contains(&name) {
-                let message = format!("`{name}` is not supported by this version of Docket");
-                let help = "remove it; nothing would act upon it";
-                self.push(
-                    self.error(self.codes.unsupported, key.span, message)
-                        .with_help(help),
-                );
-            } else if !known.contains(&name) {
+            if !reported.contains(&name) && words.names().all(|known| known != name) {
                 let message = format!("{what} has no key `{name}`");
                 let error = self.error(self.codes.unknown_key, key.span, message);
-                self.push(error.with_nearest(name, known.iter().copied()));
+                self.push(error.with_nearest(name, words.names()));
             }
         }
         Fields(entries)
@@ -242,7 +245,7 @@ pub(crate) fn name_problem(name: &str) -> Option<&'static str> {
     if !bytes.first().is_some_and(u8::is_ascii_alphabetic) {
         return Some("it must begin with a letter");
     }
-    if bytes.len() > 64 {
+    if bytes.len() > LONGEST_NAME {
         return Some("it may have 64 characters at most");
     }
     let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

@@ -1,6 +1,7 @@
 //! Golden files: `tests/ui/NAME.yaml` is checked, and what comes out must be `NAME.err`, or
 //! `NAME.plan.json` where nothing is wrong with it. Files that begin with `project-` are project
-//! files. `UPDATE=1 cargo test -p docket-model` writes what comes out.
+//! files, those that begin with `suite-` are tests of workflows. `UPDATE=1 cargo test -p docket-model`
+//! writes what comes out.
 
 mod fixtures;
 
@@ -8,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use docket_model::{SourceFile, parse_project, validate};
+use docket_model::{SourceFile, parse_project, parse_suite, validate};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui")
@@ -27,6 +28,14 @@ fn check(path: &Path) -> (&'static str, String) {
         assert_eq!(project.is_some(), !diagnostics.has_errors(), "{name}");
         return match project {
             Some(project) => ("ok", format!("{project:#?}\n")),
+            None => ("err", format!("{diagnostics}\n")),
+        };
+    }
+    if name.starts_with("suite-") {
+        let (suite, diagnostics) = parse_suite(&file);
+        assert_eq!(suite.is_some(), !diagnostics.has_errors(), "{name}");
+        return match suite {
+            Some(suite) => ("ok", format!("{suite:#?}\n")),
             None => ("err", format!("{diagnostics}\n")),
         };
     }

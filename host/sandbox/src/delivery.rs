@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use docket_connections::{GateError, Request};
+use docket_connections::{GateError, HeldTurn, Request};
 use docket_engine::{Documents, Stop};
 use docket_model::{Answer, AnswerBody, DocumentRef, HttpFailure, Outcome};
 
@@ -32,12 +32,13 @@ pub(crate) struct Delivery {
     pub(crate) seal: Option<Seal>,
 }
 
-/// Sends the request and takes in its answer.
+/// Sends the request, in the turn that it has where it has one, and takes in its answer.
 ///
 /// # Errors
 /// [`Stop::Fault`], where the host's own part failed.
 pub(crate) async fn deliver(
     mut delivery: Delivery,
+    turn: Option<HeldTurn>,
     channel: Arc<dyn Channel>,
     documents: Arc<dyn Documents>,
 ) -> Result<Outcome, Stop> {
@@ -46,7 +47,7 @@ pub(crate) async fn deliver(
         Some(opaque) => opaque.mask(&text),
         None => text,
     };
-    match exchange(delivery, channel, documents).await {
+    match exchange(delivery, turn, channel, documents).await {
         Ok(mut answer) => {
             for (_, value) in &mut answer.headers {
                 *value = mask(std::mem::take(value));
@@ -64,6 +65,7 @@ pub(crate) async fn deliver(
 
 async fn exchange(
     delivery: Delivery,
+    turn: Option<HeldTurn>,
     channel: Arc<dyn Channel>,
     documents: Arc<dyn Documents>,
 ) -> Result<Answer, Lost> {
@@ -75,7 +77,11 @@ async fn exchange(
         with_token: delivery.with_token,
         timeout: delivery.timeout,
     };
-    let response = channel.send(request).await.map_err(Lost::Gate)?;
+    let response = match turn {
+        Some(turn) => channel.send_in_turn(request, turn).await,
+        None => channel.send(request).await,
+    };
+    let response = response.map_err(Lost::Gate)?;
     let (status, headers) = (response.status, response.headers.clone());
     let plain = |headers, body| Answer {
         status,

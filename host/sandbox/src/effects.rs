@@ -12,6 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 /// An effect that waits to be made or answered.
 pub(crate) struct Effect {
     pub(crate) call: EffectCall,
+    /// Done once it can be made.
+    pub(crate) ready: BoxFuture<'static, ()>,
     pub(crate) exec: BoxFuture<'static, Result<Vec<Outcome>, Stop>>,
     pub(crate) reply: oneshot::Sender<Vec<Outcome>>,
 }
@@ -31,10 +33,17 @@ impl Desk {
     pub(crate) async fn effect(
         &self,
         call: EffectCall,
+        ready: BoxFuture<'static, ()>,
         exec: BoxFuture<'static, Result<Vec<Outcome>, Stop>>,
     ) -> Option<Vec<Outcome>> {
         let (reply, outcomes) = oneshot::channel();
-        self.0.send(Effect { call, exec, reply }).await.ok()?;
+        let effect = Effect {
+            call,
+            ready,
+            exec,
+            reply,
+        };
+        self.0.send(effect).await.ok()?;
         outcomes.await.ok()
     }
 }

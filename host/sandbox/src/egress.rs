@@ -2,9 +2,12 @@
 //! The real one is [`Connections`]; tests script it, and a replay has none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use docket_connections::{AccountInfo, Binding, Connections, GateError, Request, Response};
+use docket_connections::{
+    AccountInfo, Binding, Connections, GateError, HeldTurn, Request, Response,
+};
 use docket_engine::StepCall;
 use docket_model::{Failure, FailureClass};
 use secrecy::ExposeSecret as _;
@@ -29,6 +32,30 @@ pub trait Channel: Send + Sync {
     /// # Errors
     /// [`GateError`]; a [`GateError::Fault`] stops the attempt, every other case is data.
     async fn send(&self, request: Request) -> Result<Response, GateError>;
+
+    /// Waits for the turn of a request with this method and URL; `None` where there is none to wait
+    /// for.
+    async fn turn(&self, _method: &str, _url: &str, _timeout: Duration) -> Option<HeldTurn> {
+        None
+    }
+
+    /// The same as [`Channel::send`], in a turn that [`Channel::turn`] gave for the request.
+    ///
+    /// # Errors
+    /// As [`Channel::send`].
+    async fn send_in_turn(&self, request: Request, turn: HeldTurn) -> Result<Response, GateError> {
+        drop(turn);
+        self.send(request).await
+    }
+
+    /// Whether [`Channel::send`] would send a request, as far as that can be told without sending it.
+    /// One that decides nothing itself says yes.
+    ///
+    /// # Errors
+    /// [`GateError`]: why it would not.
+    fn check(&self, _request: Request) -> Result<(), GateError> {
+        Ok(())
+    }
 
     /// Encrypts a URL that holds a secret, for the journal. `context` must be given again to open.
     ///
@@ -72,6 +99,18 @@ impl Channel for Binding {
 
     async fn send(&self, request: Request) -> Result<Response, GateError> {
         Self::send(self, request).await
+    }
+
+    async fn turn(&self, method: &str, url: &str, timeout: Duration) -> Option<HeldTurn> {
+        Self::turn(self, method, url, timeout).await
+    }
+
+    async fn send_in_turn(&self, request: Request, turn: HeldTurn) -> Result<Response, GateError> {
+        Self::send_in_turn(self, request, turn).await
+    }
+
+    fn check(&self, request: Request) -> Result<(), GateError> {
+        Self::check(self, request)
     }
 
     fn seal(&self, context: &str, secret: &str) -> Result<String, String> {

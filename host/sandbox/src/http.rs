@@ -5,6 +5,7 @@ use std::sync::Arc;
 use docket_engine::Stop;
 use docket_model::{Answer, AnswerBody, EffectCall, HttpFailure, Outcome};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::oneshot;
 use wasmtime::component::Resource;
 
 use crate::attempt::Attempt;
@@ -132,16 +133,35 @@ async fn perform(
     }
     work.effects += 1;
     let (channel, documents) = (Arc::clone(&work.channel), Arc::clone(&work.documents));
+    // What may not be repeated waits for its turn before it is journaled as intended.
+    let (give, turn) = oneshot::channel();
+    let waits = deliveries
+        .first()
+        .filter(|_| !call.is_repeatable())
+        .map(|one| (one.method.clone(), Arc::clone(&one.url), one.timeout));
+    let gate = Arc::clone(&channel);
+    let ready = async move {
+        if let Some((method, url, timeout)) = waits
+            && let Some(turn) = gate.turn(&method, &url, timeout).await
+        {
+            // Whoever would take it may be gone, and the turn goes to the next one.
+            let _ = give.send(turn);
+        }
+    };
     let exec = async move {
+        let mut turn = turn.await.ok();
         stream::iter(deliveries)
-            .map(|delivery| deliver(delivery, Arc::clone(&channel), Arc::clone(&documents)))
+            .map(|delivery| {
+                let (channel, documents) = (Arc::clone(&channel), Arc::clone(&documents));
+                deliver(delivery, turn.take(), channel, documents)
+            })
             .buffered(SIDE_BY_SIDE)
             .try_collect()
             .await
     };
     let desk = work.desk.clone();
     attempt.meter.pause();
-    let outcomes = desk.effect(call, Box::pin(exec)).await;
+    let outcomes = desk.effect(call, Box::pin(ready), Box::pin(exec)).await;
     attempt.meter.resume();
     outcomes.ok_or_else(|| wasmtime::format_err!("the attempt is over"))
 }

@@ -22,6 +22,7 @@ mod engine;
 mod error;
 mod failure;
 mod handles;
+mod hold;
 mod http;
 mod inspect;
 mod limits;
@@ -43,6 +44,7 @@ mod wasi;
 
 pub use egress::{Channel, Egress};
 pub use error::LoadError;
+pub use hold::{Held, HoldBack};
 pub use inspect::INTERFACE;
 pub use limits::Limits;
 pub use plugin::Plugin;

@@ -167,8 +167,8 @@ async fn serve(
         tokio::select! {
             biased;
             returned = &mut guest => return Ok(returned),
-            Some(Effect { call, exec, reply }) = effects.recv() => {
-                let outcomes = journal.effect(call, exec).await?;
+            Some(Effect { call, ready, exec, reply }) = effects.recv() => {
+                let outcomes = journal.effect_when(call, ready, exec).await?;
                 // The guest waits for the reply, unless it is being dropped.
                 let _ = reply.send(outcomes);
             }

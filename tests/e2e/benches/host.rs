@@ -1,19 +1,16 @@
 //! The finished host, measured from outside: steps with their journal, whole mails against the
 //! tenant, and memory while many runs pass. Prints `row {…}` lines; `cargo xtask bench` gathers them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a measurement, run by hand"
-)]
+#![allow(clippy::unwrap_used, reason = "a measurement, run by hand")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use docket_e2e::measure::{fsync, is_wanted, row, status};
 use docket_e2e::{Host, Lab, Silent};
 use docket_model::{Plan, RunId, RunResult};
 use futures_util::StreamExt as _;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 const ECHO: &str = "
@@ -26,13 +23,6 @@ steps:
     with:
       text: nothing much
 ";
-
-fn row(name: &str, unit: &str, value: f64, versus: &str) {
-    println!(
-        "row {}",
-        json!({"name": name, "unit": unit, "value": value, "versus": versus})
-    );
-}
 
 /// Runs a plan from start to end.
 async fn run(host: &Host, plan: &Plan, name: &str, inputs: Map<String, Value>) {
@@ -66,40 +56,12 @@ async fn many(
     began.elapsed()
 }
 
-/// Resident memory in MiB; 0 where the system does not say.
-fn resident() -> f64 {
-    let pages: Option<f64> = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split(' ').nth(1)?.parse().ok());
-    pages.unwrap_or(0.0) * 4096.0 / 1048576.0
-}
-
-/// What one commit costs on this disk: an append of a page and a sync.
-fn fsync(folder: &std::path::Path) -> Duration {
-    use std::io::Write as _;
-    let mut file = std::fs::File::create(folder.join("fsync")).unwrap();
-    let began = Instant::now();
-    for _ in 0..200 {
-        file.write_all(&[0; 4096]).unwrap();
-        file.sync_data().unwrap();
-    }
-    began.elapsed() / 200
-}
-
 fn micros(time: Duration, count: usize) -> f64 {
     time.as_secs_f64() * 1e6 / f64::from(u32::try_from(count).unwrap())
 }
 
 #[tokio::main]
 async fn main() {
-    let filter = std::env::args()
-        .skip(1)
-        .find(|argument| !argument.starts_with('-'));
-    let is_wanted = |name: &str| {
-        filter
-            .as_ref()
-            .is_none_or(|filter| name.contains(filter.as_str()))
-    };
     let none = Map::new();
 
     if is_wanted("step") || is_wanted("memory") {
@@ -120,11 +82,11 @@ async fn main() {
         let all = micros(many(&host, &plan, "all", 2000, 256, &none).await, 2000);
         row("host/step: a run of one step, 256 at once", "µs", all, "");
 
-        let before = resident();
+        let before = status("VmRSS");
         many(&host, &plan, "few", 1000, 64, &none).await;
-        let after_few = resident();
+        let after_few = status("VmRSS");
         many(&host, &plan, "lots", 10_000, 64, &none).await;
-        let after_lots = resident();
+        let after_lots = status("VmRSS");
         let versus = format!("{before:.0} MiB before, {after_few:.0} after 1,000");
         row(
             "host/memory after 10,000 more runs",

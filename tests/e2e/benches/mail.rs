@@ -2,21 +2,18 @@
 //! requests, what a large attachment and a thousand imported messages need. The tenant runs in a
 //! process of its own, so that time and memory are the host's. Prints `row {…}` lines.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a measurement, run by hand"
-)]
+#![allow(clippy::unwrap_used, reason = "a measurement, run by hand")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use docket_e2e::apart::{Apart, serve_if_asked};
-use docket_e2e::{Ground, Host, Silent};
+use docket_e2e::measure::{Used, is_wanted, reset_peak, row, status};
+use docket_e2e::{Ground, Host, Plain, Silent};
 use docket_model::{Plan, RunId, RunResult};
 use docket_tenant::{Attachment, Recipient, SeedMail, TenantConfig, ThrottleConfig};
 use futures_util::StreamExt as _;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 /// How many confirmation mails each side sends, in turns of [`TURN`].
@@ -46,13 +43,6 @@ steps:
 outputs:
   count: ${{ size(steps.import.output.messages) }}
 ";
-
-fn row(name: &str, unit: &str, value: f64, versus: &str) {
-    println!(
-        "row {}",
-        json!({"name": name, "unit": unit, "value": value, "versus": versus})
-    );
-}
 
 fn tenant(name: &str) -> TenantConfig {
     let mut config = TenantConfig::contoso();
@@ -84,54 +74,6 @@ fn tenant(name: &str) -> TenantConfig {
     config
 }
 
-/// What this process has used up so far.
-#[derive(Clone, Copy)]
-struct Used {
-    cpu: Duration,
-    at: Instant,
-}
-
-impl Used {
-    fn so_far() -> Self {
-        // User and system time are the 14th and 15th field, in ticks of 10 ms; the 2nd field, the
-        // name, may hold spaces and ends with the last parenthesis (proc(5)).
-        let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        let ticks: u64 = text
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<u64>().ok())
-            .sum();
-        Self {
-            cpu: Duration::from_millis(10 * ticks),
-            at: Instant::now(),
-        }
-    }
-
-    /// CPU and wall time since then.
-    fn since(self) -> (Duration, Duration) {
-        (Self::so_far().cpu - self.cpu, self.at.elapsed())
-    }
-}
-
-/// A line of the process's status in MiB: `VmRSS` is what it has, `VmHWM` the most that it had.
-fn status(name: &str) -> f64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let kib: f64 = line
-        .and_then(|line| line.trim_matches([':', ' ', '\t', 'k', 'B']).parse().ok())
-        .unwrap_or_default();
-    kib / 1024.0
-}
-
-/// Forgets the most that the process had (proc(5), clear_refs).
-fn reset_peak() {
-    std::fs::write("/proc/self/clear_refs", "5").unwrap_or_default();
-}
-
 async fn run(host: &Host, plan: &Plan, name: &str, inputs: Map<String, Value>) -> Value {
     let run: RunId = name.parse().unwrap();
     host.start(&run, plan, inputs).await.unwrap();
@@ -143,91 +85,6 @@ async fn run(host: &Host, plan: &Plan, name: &str, inputs: Map<String, Value>) -
     match result {
         RunResult::Succeeded { outputs } => outputs,
         other => panic!("{other:?}"),
-    }
-}
-
-/// The requests of a confirmation mail, made by nobody but reqwest.
-struct Plain {
-    client: reqwest::Client,
-    base: String,
-    token: String,
-}
-
-impl Plain {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the other side of the comparison, which is not the host"
-    )]
-    async fn new(tenant: &mut Apart) -> Self {
-        let scopes = ["Mail.ReadWrite.Shared", "Mail.Send.Shared"];
-        let token = tenant.token(&scopes).await;
-        // There is one by now only where another part of the process needed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let trusted = reqwest::Certificate::from_pem(tenant.facts.ca_pem.as_bytes()).unwrap();
-        let client = reqwest::Client::builder()
-            .tls_certs_only([trusted])
-            .no_proxy()
-            .build()
-            .unwrap();
-        let base = tenant.facts.graph.join("v1.0/users/").unwrap();
-        Self {
-            client,
-            base: format!("{base}{SENDER}"),
-            token,
-        }
-    }
-
-    async fn ask(&self, method: &str, path: &str, body: Option<Value>, expected: u16) -> Value {
-        let mut request = self
-            .client
-            .request(method.parse().unwrap(), format!("{}{path}", self.base))
-            .bearer_auth(&self.token)
-            .header("prefer", "IdType=\"ImmutableId\"");
-        if let Some(body) = body {
-            request = request.json(&body);
-        } else if method == "POST" {
-            request = request.header("content-length", "0");
-        }
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status().as_u16(), expected, "{method} {path}");
-        let bytes = answer.bytes().await.unwrap();
-        serde_json::from_slice(&bytes).unwrap_or_default()
-    }
-
-    async fn mail(&self, number: usize, document: &[u8]) {
-        use base64::Engine as _;
-        let draft = json!({
-            "subject": "Signed: Framework supply agreement",
-            "body": {"contentType": "html", "content": "<p>Signed by everybody.</p>".repeat(20)},
-            "from": {"emailAddress": {"address": SENDER}},
-            "toRecipients": [{"emailAddress": {"address": "anna.berger@fabrikam.example"}}],
-            "singleValueExtendedProperties": [{
-                "id": "String {6f1c5a52-6c0b-4d7e-9c52-2f5e1a4b8d32} Name Plain",
-                "value": number.to_string(),
-            }],
-        });
-        let draft = self.ask("POST", "/messages", Some(draft), 201).await;
-        let id = draft["id"].as_str().unwrap();
-        for (name, bytes) in [
-            ("agreement.pdf", document),
-            ("certificate.pdf", &b"%PDF-1.7 certificate"[..]),
-        ] {
-            let attachment = json!({
-                "@odata.type": "#microsoft.graph.fileAttachment",
-                "name": name,
-                "contentType": "application/pdf",
-                "contentBytes": base64::engine::general_purpose::STANDARD.encode(bytes),
-            });
-            let path = format!("/messages/{id}/attachments");
-            self.ask("POST", &path, Some(attachment), 201).await;
-        }
-        self.ask("POST", &format!("/messages/{id}/send"), None, 202)
-            .await;
-        let sent = self.ask("GET", &format!("/messages/{id}?$select=id,isDraft,subject,webLink,internetMessageId,parentFolderId,createdDateTime,lastModifiedDateTime"), None, 200).await;
-        assert_eq!(sent["isDraft"], false);
-        let folder = sent["parentFolderId"].as_str().unwrap();
-        let path = format!("/mailFolders/{folder}?$select=displayName");
-        self.ask("GET", &path, None, 200).await;
     }
 }
 
@@ -249,7 +106,7 @@ async fn confirmations() {
     let host = ground.open().await;
     let plan = host.plan("signed-contract-confirmation.yaml");
     let inputs = host.confirmation(DOCUMENT);
-    let plain = Plain::new(&mut tenant).await;
+    let plain = Plain::new(&mut tenant, SENDER).await;
     let document = vec![b'%'; DOCUMENT];
     let ours = async |turn: &str, count: usize| {
         each(count, |number| {
@@ -376,14 +233,6 @@ async fn main() {
     if serve_if_asked(tenant).await {
         return;
     }
-    let filter = std::env::args()
-        .skip(1)
-        .find(|argument| !argument.starts_with('-'));
-    let is_wanted = |name: &str| {
-        filter
-            .as_ref()
-            .is_none_or(|filter| name.contains(filter.as_str()))
-    };
     if is_wanted("mail/confirmations") {
         confirmations().await;
     }

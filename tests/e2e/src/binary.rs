@@ -44,12 +44,6 @@ impl Binary {
         copy(&workspace().join("workflows"), &self.project);
     }
 
-    /// The data folder.
-    #[must_use]
-    pub fn data(&self) -> &Path {
-        &self.data
-    }
-
     /// The file with the vault's key.
     #[must_use]
     pub fn key(&self) -> &Path {
@@ -69,23 +63,19 @@ impl Binary {
         &self.project
     }
 
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// The binary with these arguments, about to run.
     ///
     /// # Panics
     /// Where it is not built: `cargo build --workspace --bin docket` does that.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let test = std::env::current_exe().expect("a path");
-        // `target/debug/deps/test-1234` stands beside `target/debug/docket`.
-        let folder = test.ancestors().nth(2).expect("a folder");
-        let docket = folder
-            .join("docket")
-            .with_extension(std::env::consts::EXE_EXTENSION);
-        assert!(
-            docket.exists(),
-            "run `cargo build --workspace --bin docket` first"
-        );
-        let mut command = Command::new(docket);
+        let mut command = Command::new(program());
         command
             .args(arguments)
             .arg("-C")
@@ -103,6 +93,24 @@ impl Binary {
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("a process")
     }
+}
+
+/// Where the `docket` binary lies.
+///
+/// # Panics
+/// Where it is not built: `cargo build --workspace --bin docket` does that.
+#[must_use]
+pub fn program() -> PathBuf {
+    let user = std::env::current_exe().expect("a path");
+    // Beside `target/debug/docket` stand other binaries and `target/debug/deps/test-1234`.
+    let mut folders = user.ancestors().skip(1).take(2);
+    let docket = folders.find_map(|folder| {
+        let docket = folder
+            .join("docket")
+            .with_extension(std::env::consts::EXE_EXTENSION);
+        docket.exists().then_some(docket)
+    });
+    docket.expect("run `cargo build --workspace --bin docket` first")
 }
 
 fn yaml(facts: &TenantFacts) -> String {

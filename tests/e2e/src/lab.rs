@@ -8,8 +8,8 @@ use docket_connections::{Connections, KeySource, LoopbackRedirect, Vault};
 use docket_engine::{Documents, Engine, EventStore, LogLevel, Ports, Reporter};
 use docket_journal::{FileDocuments, SqliteStore};
 use docket_model::{
-    Catalog, CatalogPlugin, ConnectionKind, ConnectionSpec, DocumentRef, Event, Plan, RunId,
-    SourceFile, StepPath, resolve_inputs,
+    Catalog, CatalogPlugin, ConnectionKind, ConnectionLimits, ConnectionSpec, DocumentRef, Event,
+    Plan, RunId, SourceFile, StepPath, resolve_inputs,
 };
 use docket_sandbox::{Limits, Sandbox, SandboxConfig};
 use docket_tenant::{DEMO_CLIENT_ID, Tenant, TenantConfig};
@@ -63,6 +63,8 @@ impl TenantFacts {
 pub struct Ground {
     /// The clock of the hosts.
     pub clock: LabClock,
+    /// How many requests hosts make of a mailbox.
+    pub limits: ConnectionLimits,
     facts: TenantFacts,
     folder: TempDir,
 }
@@ -112,9 +114,16 @@ impl Lab {
     /// The same with another tenant.
     pub async fn start_with(config: TenantConfig) -> Self {
         let clock = LabClock::default();
-        let tenant = Tenant::start(config, Arc::new(clock.clone()))
-            .await
-            .expect("a tenant");
+        Self::start_by(config, clock.clone(), Arc::new(clock)).await
+    }
+
+    /// The same with clocks of their own for hosts and tenant.
+    pub async fn start_by(
+        config: TenantConfig,
+        clock: LabClock,
+        tenants: Arc<dyn docket_tenant::Clock>,
+    ) -> Self {
+        let tenant = Tenant::start(config, tenants).await.expect("a tenant");
         let ground = Ground::new(TenantFacts::of(&tenant), clock.clone());
         ground
             .sign_in(async |link| tenant.sign_in(link, ACCOUNT).await.expect("let in"))
@@ -130,6 +139,12 @@ impl Lab {
     #[must_use]
     pub fn data(&self) -> &Path {
         self.ground.data()
+    }
+
+    /// Ends the tenant, and leaves the data folder for somebody to look at.
+    #[must_use]
+    pub fn keep(self) -> PathBuf {
+        self.ground.folder.keep()
     }
 
     /// Opens the host over a journal on disk.
@@ -172,6 +187,7 @@ impl Ground {
         std::fs::write(folder.path().join("ca.pem"), &facts.ca_pem).expect("the CA");
         Self {
             clock,
+            limits: ConnectionLimits::default(),
             facts,
             folder,
         }
@@ -199,6 +215,7 @@ impl Ground {
             ),
             allow_addresses: vec!["127.0.0.0/8".to_owned()],
             ca_file: Some(self.folder.path().join("ca.pem")),
+            limits: self.limits,
             ..ConnectionSpec::new(
                 ConnectionKind::ServiceAccount,
                 self.facts.tenant_id.clone(),

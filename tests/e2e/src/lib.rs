@@ -12,10 +12,13 @@ mod binary;
 mod crash;
 mod desk;
 mod lab;
+pub mod measure;
+mod plain;
 mod time;
 
-pub use binary::Binary;
+pub use binary::{Binary, program};
 pub use crash::{CrashingStore, Unsynced};
 pub use desk::{Authorized, Desk};
 pub use lab::{Ground, Host, Lab, Silent, TenantFacts, components};
+pub use plain::Plain;
 pub use time::LabClock;

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use docket_e2e::{CrashingStore, Lab, Silent, Unsynced};
-use docket_engine::StoreError;
-use docket_model::{RunId, RunResult};
+use docket_engine::{EngineError, StoreError};
+use docket_model::{Event, EventKind, RunId, RunResult};
+use docket_tenant::{Fault, FaultAction};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -164,6 +165,78 @@ fn collect(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
             found.push(entry.path());
         }
     }
+}
+
+/// Runs that wait for their turn at a mailbox have begun nothing: a crash leaves in doubt no more than
+/// what may be under way there at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_leaves_in_doubt_only_what_was_under_way() {
+    const RUNS: usize = 12;
+    let lab = Lab::start().await;
+    let stuck = FaultAction::Latency { millis: 600_000 };
+    let fault = Fault::next("POST", "*/messages", stuck).always();
+    lab.tenant.state().add_fault(fault);
+    let mut store = None;
+    let host = lab
+        .open_with(|opened| {
+            store = Some(Arc::clone(&opened));
+            opened
+        })
+        .await;
+    let (host, store) = (Arc::new(host), store.unwrap());
+    let plan = host.plan("signed-contract-confirmation.yaml");
+    let mut drives = tokio::task::JoinSet::new();
+    let runs: Vec<RunId> = (0..RUNS)
+        .map(|number| format!("r-{number}").parse().unwrap())
+        .collect();
+    for run in &runs {
+        let inputs = host.confirmation(1000);
+        host.start(run, &plan, inputs).await.unwrap();
+        let (host, run) = (Arc::clone(&host), run.clone());
+        drives.spawn(async move {
+            let park = CancellationToken::new();
+            host.engine.drive(&run, Arc::new(Silent), park).await
+        });
+    }
+    let began = |event: &Event| matches!(event.kind, EventKind::StepStarted { .. });
+    for run in &runs {
+        while !store.events(run).await.unwrap().iter().any(began) {
+            tokio::task::yield_now().await;
+        }
+    }
+    while lab.tenant.state().faults()[0].hits < 4 {
+        tokio::task::yield_now().await;
+    }
+    drives.shutdown().await;
+    let mut intended = 0;
+    for run in &runs {
+        let is_intent = |event: &&Event| matches!(event.kind, EventKind::EffectIntended { .. });
+        intended += store
+            .events(run)
+            .await
+            .unwrap()
+            .iter()
+            .filter(is_intent)
+            .count();
+    }
+    assert_eq!(intended, 4, "as many as a mailbox takes at a time");
+    lab.tenant.state().clear_faults();
+    for run in &runs {
+        let result = loop {
+            let park = CancellationToken::new();
+            match host.engine.drive(run, Arc::new(Silent), park).await {
+                // What the aborted drive had handed over is still being appended.
+                Err(EngineError::UnderWay(_)) => tokio::task::yield_now().await,
+                result => break result,
+            }
+        };
+        assert!(
+            matches!(result, Ok(RunResult::Succeeded { .. })),
+            "{result:?}"
+        );
+    }
+    let sent = lab.tenant.state().outside();
+    assert_eq!(sent.len(), RUNS);
 }
 
 /// The documents and answers of a run, as far as they matter, are a function of its inputs.

@@ -18,8 +18,9 @@ async fn the_examples_are_plans() {
     let mut checked = 0;
     for entry in std::fs::read_dir(examples).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "yaml") {
-            let name = path.file_name().unwrap().to_str().unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let is_other = name == "docket.yaml" || name.ends_with(".test.yaml");
+        if path.extension().is_some_and(|ending| ending == "yaml") && !is_other {
             assert!(!host.plan(name).steps.is_empty(), "{name}");
             checked += 1;
         }

@@ -41,7 +41,7 @@ pub(crate) enum PluginsCommand {
         plugin: PathBuf,
     },
     /// Runs a plugin's cases against scripted servers, and breaks each unsafe request.
-    Test(TestArgs),
+    Test(PluginTestArgs),
 }
 
 /// What to add.
@@ -88,7 +88,7 @@ pub(crate) enum Language {
 
 /// What to test.
 #[derive(Debug, Args)]
-pub(crate) struct TestArgs {
+pub(crate) struct PluginTestArgs {
     /// A component's file, or a plugin's folder that was built.
     #[arg(value_name = "PLUGIN", default_value = ".")]
     pub(crate) plugin: PathBuf,

@@ -3,13 +3,18 @@
 mod backup;
 mod connections;
 mod demo;
+mod dry_run;
+mod graph;
+mod init;
 mod plan;
 mod plugins;
 mod replay;
 mod run;
 mod runs;
+mod schema;
 mod serve;
 mod tenant;
+mod test;
 mod triggers;
 mod validate;
 mod vault;
@@ -27,6 +32,10 @@ pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
     let global = cli.global;
     match cli.command {
         Command::Demo(arguments) => demo::run(&global, &arguments).await,
+        Command::Init(arguments) => init::run(&global, &arguments).await,
+        Command::Graph(arguments) => graph::run(&global, &arguments).await,
+        Command::Schema(arguments) => schema::run(&global, &arguments).await,
+        Command::Test(arguments) => test::run(&global, &arguments).await,
         Command::Validate(arguments) => validate::run(&global, &arguments).await,
         Command::Plan(arguments) => plan::run(&global, &arguments).await,
         Command::Run(arguments) => run::run(&global, &arguments).await,

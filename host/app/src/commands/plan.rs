@@ -1,38 +1,180 @@
-//! `docket plan`: what a workflow would do, as whom, and with which grants.
+//! `docket plan`: what a workflow would do, as whom, from which mailbox, to whom, and with which grants
+//! and scopes.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use docket_model::{ConnectionKind, Plan, PlannedStep, Schedule, TriggerKind};
+use docket_model::{
+    ActionSpec, ConnectionKind, ConnectionSpec, Piece, Plan, PlannedStep, RequestRule, Schedule,
+    Template, TriggerKind,
+};
 use serde_json::{Value, json};
 
-use crate::cli::{Global, PlanArgs};
+use crate::cli::{Format, Global, PlanArgs};
 use crate::exit::Exit;
-use crate::host::Host;
-use crate::project::Project;
+use crate::problems;
+use crate::project::{Project, read_source};
 use crate::render;
+use crate::workbench::Workbench;
+
+/// The longest value that is shown whole, in characters.
+const LONGEST: usize = 100;
 
 pub(crate) async fn run(global: &Global, arguments: &PlanArgs) -> Result<Exit> {
-    let host = Host::open(Project::load(global)?, global).await?;
-    let plan = host.plan(&arguments.file)?;
-    if global.json {
-        let list = |steps: &[PlannedStep]| -> Vec<Value> {
-            steps.iter().map(|step| step_json(&host, step)).collect()
-        };
-        render::line(
-            &json!({
-                "workflow": plan.workflow, "digest": plan.digest()?, "triggers": plan.triggers,
-                "steps": list(&plan.steps),
-                "on-error": list(&plan.on_error),
-                "plugins": plan.plugins, "inputs": plan.inputs,
-            })
-            .to_string(),
-        );
-    } else {
-        show(&host, &plan)?;
+    let format = Format::of(arguments.format, global.json);
+    let bench = Workbench::open(Project::load(global)?).await?;
+    let source = read_source(&arguments.file)?;
+    let (plan, found) = bench.check(&source, &arguments.file);
+    match format {
+        Format::Sarif => render::line(&format!("{:#}", problems::sarif(found.iter()))),
+        Format::Github => {
+            found
+                .iter()
+                .for_each(|problem| render::line(&problems::annotation(problem)));
+        }
+        Format::Text | Format::Json => render::diagnostics(&found),
+    }
+    let Some(plan) = plan else {
+        if format == Format::Json {
+            render::line(&json!({"diagnostics": render::diagnostics_json(&found)}).to_string());
+        }
+        return Ok(Exit::Invalid);
+    };
+    match format {
+        Format::Json => render::line(&told(&bench, &plan)?.to_string()),
+        Format::Text | Format::Github => show(&bench, &plan)?,
+        Format::Sarif => {}
     }
     Ok(Exit::Success)
 }
 
-fn show(host: &Host, plan: &Plan) -> Result<()> {
+/// What a step would do.
+struct Doing<'p> {
+    step: &'p PlannedStep,
+    account: Option<String>,
+    /// Field by field as it is written.
+    with: Vec<(String, String)>,
+    /// The domains of addresses that are written out.
+    domains: BTreeSet<String>,
+    requests: Vec<Request<'p>>,
+    /// Scope and reason.
+    scopes: Vec<(String, &'p str)>,
+}
+
+struct Request<'p> {
+    method: &'p str,
+    /// With the connection's endpoint in place of its name.
+    url: String,
+    reason: &'p str,
+    is_granted: bool,
+}
+
+impl<'p> Doing<'p> {
+    fn of(bench: &'p Workbench, plan: &'p Plan, step: &'p PlannedStep) -> Self {
+        let connection = step
+            .connection
+            .as_ref()
+            .and_then(|name| Some((name, bench.project.spec.connections.get(name)?)));
+        let action = bench
+            .plugins
+            .get(&step.plugin)
+            .and_then(|held| held.plugin.manifest().action(&step.action));
+        let grants = plan
+            .plugins
+            .get(&step.plugin)
+            .map_or(&[][..], |pinned| &pinned.grants);
+        let needs = action.into_iter().flat_map(|action| &action.requests);
+        let mut domains = BTreeSet::new();
+        domains_of(&step.with, &mut domains);
+        Self {
+            step,
+            account: connection.map(|(name, spec)| account(name, spec, step)),
+            with: fields(&step.with),
+            domains,
+            requests: needs
+                .map(|need| Request {
+                    method: &need.rule.method,
+                    url: resolved(&need.rule.url, connection.map(|(_, spec)| spec)),
+                    reason: &need.reason,
+                    is_granted: grants.contains(&need.rule),
+                })
+                .collect(),
+            scopes: scopes(action, connection.map(|(_, spec)| spec)),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let step = self.step;
+        let requests: Vec<Value> = self
+            .requests
+            .iter()
+            .map(|request| {
+                json!({
+                    "method": request.method, "url": request.url, "reason": request.reason,
+                    "granted": request.is_granted,
+                })
+            })
+            .collect();
+        let scopes: Vec<Value> = self
+            .scopes
+            .iter()
+            .map(|(scope, reason)| json!({"name": scope, "reason": reason}))
+            .collect();
+        json!({
+            "id": step.id,
+            "uses": format!("{}/{}", step.plugin, step.action),
+            "connection": step.connection,
+            "account": self.account,
+            "with": step.with,
+            "domains": self.domains,
+            "requests": requests,
+            "scopes": scopes,
+            "for-each": step.for_each.is_some(),
+            "if": step.condition.is_some(),
+        })
+    }
+
+    fn show(&self) {
+        let step = self.step;
+        let each = match step.for_each {
+            Some(_) => ", for each item",
+            None => "",
+        };
+        let only = match step.condition {
+            Some(_) => ", if its condition holds",
+            None => "",
+        };
+        render::line(&format!(
+            "\n{}: {}/{}{each}{only}",
+            step.id, step.plugin, step.action
+        ));
+        if let Some(account) = &self.account {
+            render::line(&format!("  as      {account}"));
+        }
+        for (name, value) in &self.with {
+            render::line(&format!("  with    {name}: {value}"));
+        }
+        if !self.domains.is_empty() {
+            let domains: Vec<&str> = self.domains.iter().map(String::as_str).collect();
+            render::line(&format!("  domains {}", domains.join(", ")));
+        }
+        for (scope, reason) in &self.scopes {
+            render::line(&format!("  scope   {scope}: {reason}"));
+        }
+        for request in &self.requests {
+            let mark = match request.is_granted {
+                true => "granted",
+                false => "MISSING",
+            };
+            render::line(&format!(
+                "  {mark} {} {}  ({})",
+                request.method, request.url, request.reason
+            ));
+        }
+    }
+}
+
+fn show(bench: &Workbench, plan: &Plan) -> Result<()> {
     render::line(&format!("{}  {}", plan.workflow, plan.digest()?));
     for (name, plugin) in &plan.plugins {
         render::line(&format!(
@@ -57,93 +199,188 @@ fn show(host: &Host, plan: &Plan) -> Result<()> {
         render::line(&format!("  starts  {when}  ({})", trigger.id));
     }
     for poll in plan.polls() {
-        show_step(host, plan, &poll);
+        Doing::of(bench, plan, &poll).show();
     }
-    for step in &plan.steps {
-        show_step(host, plan, step);
-    }
+    plan.steps
+        .iter()
+        .for_each(|step| Doing::of(bench, plan, step).show());
     if !plan.on_error.is_empty() {
         render::line("\nonce the run has failed:");
     }
-    for step in &plan.on_error {
-        show_step(host, plan, step);
+    plan.on_error
+        .iter()
+        .for_each(|step| Doing::of(bench, plan, step).show());
+    for (plugin, unused) in unused_grants(bench, plan) {
+        render::line(&format!(
+            "\ngrants of {plugin} that this workflow does not use:"
+        ));
+        for rule in unused {
+            render::line(&format!("  {} {}", rule.method, rule.url));
+        }
     }
     Ok(())
 }
 
-fn show_step(host: &Host, plan: &Plan, step: &PlannedStep) {
-    let each = match step.for_each {
-        Some(_) => ", for each item",
-        None => "",
+fn told(bench: &Workbench, plan: &Plan) -> Result<Value> {
+    let list = |steps: &[PlannedStep]| -> Vec<Value> {
+        let one = |step| Doing::of(bench, plan, step).to_json();
+        steps.iter().map(one).collect()
     };
-    let only = match step.condition {
-        Some(_) => ", if its condition holds",
-        None => "",
+    Ok(json!({
+        "workflow": plan.workflow, "digest": plan.digest()?, "triggers": plan.triggers,
+        "steps": list(&plan.steps),
+        "on-error": list(&plan.on_error),
+        "plugins": plan.plugins, "inputs": plan.inputs,
+        "unused-grants": unused_grants(bench, plan),
+    }))
+}
+
+fn account(name: &str, spec: &ConnectionSpec, step: &PlannedStep) -> String {
+    let account = match (spec.kind, &step.act_as) {
+        (ConnectionKind::AppOnly, _) => "the application".to_owned(),
+        (_, Some(user)) => written(user),
+        _ => spec.account.clone().unwrap_or_default(),
     };
-    render::line(&format!(
-        "\n{}: {}/{}{each}{only}",
-        step.id, step.plugin, step.action
-    ));
-    if let Some(account) = account(host, step) {
-        render::line(&format!("  as      {account}"));
-    }
-    for scope in scopes(host, step) {
-        render::line(&format!("  scope   {scope}"));
-    }
-    for (request, is_granted) in requests(host, plan, step) {
-        let mark = if is_granted { "granted" } else { "MISSING" };
-        render::line(&format!("  {mark} {request}"));
-    }
+    format!("{account} ({name}, {})", spec.kind.as_str())
 }
 
-fn step_json(host: &Host, step: &PlannedStep) -> Value {
-    json!({
-        "id": step.id,
-        "uses": format!("{}/{}", step.plugin, step.action),
-        "connection": step.connection,
-        "account": account(host, step),
-        "scopes": scopes(host, step),
-        "for-each": step.for_each.is_some(),
-    })
+fn scopes<'a>(
+    action: Option<&'a ActionSpec>,
+    spec: Option<&ConnectionSpec>,
+) -> Vec<(String, &'a str)> {
+    let (Some(action), Some(spec)) = (action, spec) else {
+        return Vec::new();
+    };
+    let reaches_others = spec.reaches_other_mailboxes();
+    let one = |need| {
+        let names = docket_connections::scopes(spec.kind, reaches_others, [need]);
+        names.into_iter().next()
+    };
+    action
+        .scopes
+        .iter()
+        .filter_map(|need| Some((one(need)?, need.reason.as_str())))
+        .collect()
 }
 
-fn account(host: &Host, step: &PlannedStep) -> Option<String> {
-    let name = step.connection.as_ref()?;
-    let spec = host.project.spec.connections.get(name)?;
-    let account = spec.account.as_deref().unwrap_or(match spec.kind {
-        ConnectionKind::AppOnly => "the application",
-        _ => "the step's user",
-    });
-    Some(format!("{account} ({name}, {})", spec.kind.as_str()))
+/// A pattern's URL with the endpoint that its name stands for.
+fn resolved(url: &str, spec: Option<&ConnectionSpec>) -> String {
+    let named = url.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+    let base = named.and_then(|(name, path)| Some((spec?.endpoints.get(name)?, path)));
+    base.map_or_else(|| url.to_owned(), |(base, path)| format!("{base}{path}"))
 }
 
-fn scopes(host: &Host, step: &PlannedStep) -> Vec<String> {
-    let installed = host.plugins.get(&step.plugin);
-    let action = installed.and_then(|held| held.plugin.manifest().action(&step.action));
-    action.map_or_else(Vec::new, |action| {
-        action
-            .scopes
+/// What each plugin may do and no step of the workflow asks for.
+fn unused_grants<'p>(bench: &Workbench, plan: &'p Plan) -> BTreeMap<&'p str, Vec<&'p RequestRule>> {
+    let mut unused = BTreeMap::new();
+    for (name, pinned) in &plan.plugins {
+        let Some(held) = bench.plugins.get(name) else {
+            continue;
+        };
+        let used: BTreeSet<(&str, &str)> = plan
+            .all_steps()
+            .filter(|step| step.plugin == *name)
+            .filter_map(|step| held.plugin.manifest().action(&step.action))
+            .flat_map(|action| &action.requests)
+            .map(|need| (need.rule.method.as_str(), need.rule.url.as_str()))
+            .collect();
+        let rules: Vec<&RequestRule> = pinned
+            .grants
             .iter()
-            .map(|scope| format!("{}: {}", scope.name, scope.reason))
-            .collect()
-    })
+            .filter(|rule| !used.contains(&(rule.method.as_str(), rule.url.as_str())))
+            .collect();
+        if !rules.is_empty() {
+            unused.insert(name.as_str(), rules);
+        }
+    }
+    unused
 }
 
-/// The requests that the step's action makes, and whether the plan's grants have them.
-fn requests(host: &Host, plan: &Plan, step: &PlannedStep) -> Vec<(String, bool)> {
-    let installed = host.plugins.get(&step.plugin);
-    let action = installed.and_then(|held| held.plugin.manifest().action(&step.action));
-    let grants = plan
-        .plugins
-        .get(&step.plugin)
-        .map_or(&[][..], |pinned| &pinned.grants);
-    action.map_or_else(Vec::new, |action| {
-        let needs = action.requests.iter();
-        needs
-            .map(|need| {
-                let text = format!("{} {}  ({})", need.rule.method, need.rule.url, need.reason);
-                (text, grants.contains(&need.rule))
+fn fields(with: &Template) -> Vec<(String, String)> {
+    let shown = |value: String| match value.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", value.get(..end).unwrap_or_default()),
+        None => value,
+    };
+    match with {
+        Template::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (name.clone(), shown(written(value))))
+            .collect(),
+        Template::Literal(Value::Object(fields)) => fields
+            .iter()
+            .map(|(name, value)| (name.clone(), shown(literal(value))))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A value as somebody would write it.
+fn written(value: &Template) -> String {
+    match value {
+        Template::Literal(value) => literal(value),
+        Template::Expression(text) => format!("${{{{ {text} }}}}"),
+        Template::Text(pieces) => pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => text.clone(),
+                Piece::Expression(text) => format!("${{{{ {text} }}}}"),
             })
-            .collect()
-    })
+            .collect(),
+        Template::List(items) => {
+            let items: Vec<String> = items.iter().map(written).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Template::Object(fields) => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", written(value)))
+                .collect();
+            format!("{{{}}}", fields.join(", "))
+        }
+        Template::Render { template, .. } => format!("the template {template}"),
+    }
+}
+
+fn literal(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The domains of the addresses in a value, as far as they are written out.
+fn domains_of(value: &Template, found: &mut BTreeSet<String>) {
+    match value {
+        Template::Literal(value) => domains_of_literal(value, found),
+        Template::List(items) => items.iter().for_each(|item| domains_of(item, found)),
+        Template::Object(fields) => {
+            fields
+                .iter()
+                .for_each(|(_, value)| domains_of(value, found));
+        }
+        Template::Expression(_) | Template::Text(_) | Template::Render { .. } => {}
+    }
+}
+
+fn domains_of_literal(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => {
+            let address = text.split_once('@').filter(|(local, domain)| {
+                let is_plain = |part: &str| !part.contains(|c: char| c.is_whitespace() || c == '@');
+                !local.is_empty() && is_plain(local) && is_plain(domain) && domain.contains('.')
+            });
+            if let Some((_, domain)) = address {
+                found.insert(domain.trim_end_matches('>').to_ascii_lowercase());
+            }
+        }
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| domains_of_literal(item, found)),
+        Value::Object(fields) => {
+            fields
+                .values()
+                .for_each(|value| domains_of_literal(value, found));
+        }
+        _ => {}
+    }
 }

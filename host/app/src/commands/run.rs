@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use docket_engine::EngineError;
-use docket_model::{EventKind, Plan, RunId, RunResult, resolve_inputs};
+use docket_model::{EventKind, Plan, RunId, RunResult};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,9 @@ pub(crate) struct Done {
 }
 
 pub(crate) async fn run(global: &Global, arguments: &RunArgs) -> Result<Exit> {
+    if arguments.dry_run {
+        return super::dry_run::run(global, arguments).await;
+    }
     let project = Project::load(global)?;
     if let Some(serving) = Serving::find(&project.data).await {
         let done = served::run(&serving, arguments).await?;
@@ -57,15 +60,7 @@ pub(crate) async fn workflow(
 ) -> Result<Done> {
     let plan = host.plan(file)?;
     let inputs = inputs::read(&plan, inputs_file, given, host.documents.as_ref())?;
-    let inputs = resolve_inputs(&plan, inputs).map_err(|problems| {
-        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        let help = problems.iter().find_map(|problem| problem.help.clone());
-        let failed = Failed::new(Exit::Invalid, texts.join("\n       "));
-        match help {
-            Some(help) => failed.with_help(help),
-            None => failed,
-        }
-    })?;
+    let inputs = inputs::resolved(&plan, inputs)?;
     let id = match id {
         Some(id) => id
             .parse()

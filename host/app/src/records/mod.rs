@@ -84,7 +84,10 @@ pub(crate) async fn prune(host: &Host, old: Old) -> Result<Value, Failed> {
     };
     let pruned = host.engine.prune(&retention).await;
     let pruned = pruned.map_err(|error| engine_failed(&error))?;
-    Ok(json!({"runs": pruned.runs, "documents": pruned.documents, "bytes": pruned.bytes}))
+    Ok(json!({
+        "runs": pruned.runs, "documents": pruned.documents, "bytes": pruned.bytes,
+        "journal-freed": pruned.journal.freed, "journal-free": pruned.journal.free,
+    }))
 }
 
 /// A time like `30d`.

@@ -10,19 +10,17 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use docket_connections::{Lapse, LapseKind};
-use docket_engine::{TriggerStatus, WaitFilter};
+use docket_engine::TriggerStatus;
 
 use super::Service;
 use super::problem::Problem;
 
 pub(super) async fn show(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
-    let mut waiting: BTreeMap<&str, u64> = ["sign-in", "timer", "event", "approval", "retry"]
-        .map(|kind| (kind, 0))
+    let mut waiting: BTreeMap<String, u64> = ["sign-in", "timer", "event", "approval", "retry"]
+        .map(|kind| (kind.to_owned(), 0))
         .into();
-    for one in service.host.store.waiting(WaitFilter::default()).await? {
-        *waiting.entry(one.step.wait.on.kind()).or_default() += 1;
-    }
-    let ready = service.host.store.ready().await?.len();
+    let found = service.host.store.counts().await?;
+    waiting.extend(found.waiting);
     let host = Arc::clone(&service.host);
     let asked = tokio::task::spawn_blocking(move || host.connections.forecast(host.now()));
     let lapses = asked
@@ -60,7 +58,7 @@ pub(super) async fn show(State(service): State<Arc<Service>>) -> Result<Response
     line(&mut text, name, &[], read(&counts.effects));
     let name = "docket_runs_ready";
     head(&mut text, name, "gauge", "Runs under way, or about to be.");
-    line(&mut text, name, &[], ready as u64);
+    line(&mut text, name, &[], found.ready);
     let name = "docket_steps_waiting";
     head(
         &mut text,
@@ -69,7 +67,7 @@ pub(super) async fn show(State(service): State<Arc<Service>>) -> Result<Response
         "Steps of parked runs, by what they wait for.",
     );
     for (kind, count) in waiting {
-        line(&mut text, name, &[("kind", kind)], count);
+        line(&mut text, name, &[("kind", &kind)], count);
     }
     let name = "docket_connection_lapses";
     head(

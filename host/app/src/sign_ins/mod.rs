@@ -8,6 +8,7 @@
 mod list;
 mod mail;
 mod request;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,9 +16,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use docket_connections::{AuthErrorClass, ConnectionError, Webhook};
-use docket_engine::{
-    EngineError, Timer as _, TokioTimer, TriggerItem, TriggerState, Triggers, WaitFilter,
-};
+use docket_engine::{EngineError, Timer as _, TokioTimer, TriggerItem, Triggers, WaitFilter};
 use docket_model::{Account, Event, EventKind, Failure, Plan, RunId, SignInHookKind, WaitFor};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -158,17 +157,12 @@ impl Asking {
         }))
     }
 
-    /// The same where sources may wait for a sign-in, too.
-    pub(crate) fn with_triggers(mut self, triggers: Arc<Triggers>) -> Self {
-        self.triggers = Some(triggers);
-        self
-    }
-
     /// Tells whom it must until nobody can need anybody any more.
     pub(crate) async fn run(self, mut needs: mpsc::UnboundedReceiver<Need>) {
         let this = Arc::new(self);
         let mut heard: BTreeMap<Account, Heard> = BTreeMap::new();
         let mut look_at = this.host.now();
+        let mut sources = this.triggers.as_ref().map(|triggers| triggers.needs());
         loop {
             let next = heard.values().map(|one| one.at).chain([look_at]).min();
             let next = next.unwrap_or(look_at);
@@ -178,6 +172,10 @@ impl Asking {
                     None => return,
                 },
                 () = this.timer.until(next) => {}
+                () = sources::came(&mut sources) => {
+                    let soon = this.host.now().saturating_add(TOGETHER);
+                    look_at = look_at.min(soon.unwrap_or(Timestamp::MAX));
+                }
             }
             while let Ok(need) = needs.try_recv() {
                 hear(&mut heard, need, this.host.now());
@@ -227,34 +225,6 @@ impl Asking {
         Ok(accounts)
     }
 
-    /// The sources that wait for a sign-in, each with its workflow. A source asks once an hour.
-    async fn sources_that_wait(&self) -> Result<Vec<(Need, String)>, EngineError> {
-        let Some(triggers) = &self.triggers else {
-            return Ok(Vec::new());
-        };
-        let mut found = Vec::new();
-        for one in triggers.list().await? {
-            let TriggerState::SignInNeeded {
-                since,
-                account: Some(account),
-                failure,
-            } = one.state
-            else {
-                continue;
-            };
-            let need = Need {
-                // Its polls are no runs, and are logged by this name.
-                run: one.polls,
-                account,
-                since,
-                until: None,
-                failure: *failure,
-            };
-            found.push((need, one.workflow));
-        }
-        Ok(found)
-    }
-
     /// Looks whether somebody must be told, and tells. Says when to look again.
     async fn look(&self, account: Account, needs: Vec<Need>) -> (Account, Option<Timestamp>) {
         let again = match self.consider(&account, &needs).await {
@@ -279,6 +249,8 @@ impl Asking {
     ) -> Result<Option<Timestamp>, EngineError> {
         let signed_in_at = match self.signed_in_at(account).await {
             Ok(at) => at,
+            // A sign-in that cannot be read is none, and another one mends it.
+            Err(ConnectionError::Vault(_)) => None,
             // The connection is gone, or was changed: nobody can sign in for those that wait.
             Err(error) => {
                 tracing::warn!(%account, %error, "runs wait for a sign-in that is not possible");

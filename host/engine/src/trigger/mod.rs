@@ -49,6 +49,8 @@ struct Shared {
     engine: Arc<Engine>,
     reporter: Arc<dyn Reporter>,
     polls: Semaphore,
+    /// Changes whenever a source begins to wait for a sign-in.
+    needs: watch::Sender<()>,
     live: Mutex<BTreeMap<String, Live>>,
 }
 
@@ -86,6 +88,7 @@ impl Triggers {
             engine,
             reporter,
             polls: Semaphore::new(POLLS),
+            needs: watch::Sender::new(()),
             live: Mutex::default(),
         };
         Self {
@@ -169,6 +172,12 @@ impl Triggers {
             let plan = digest;
             tasks.insert(name, Task { plan, end, handle });
         }
+    }
+
+    /// Tells, from now on, whenever a source begins to wait for a sign-in; [`Self::list`] says which.
+    #[must_use]
+    pub fn needs(&self) -> watch::Receiver<()> {
+        self.shared.needs.subscribe()
     }
 
     /// How the triggers are, by their names.

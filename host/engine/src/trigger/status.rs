@@ -172,6 +172,7 @@ impl Shared {
         });
         if is_new {
             self.tell(armed, &failure);
+            self.needs.send_replace(());
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use docket_engine::{EngineError, EventStore, StoreError, idempotency_key};
 use docket_journal::{MemoryStore, SqliteStore};
 use docket_model::{Plan, RunId, RunResult, StepPath};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::crashing::{CrashingStore, Unsynced};
@@ -127,13 +128,20 @@ async fn after_every_event_in_sqlite() {
     after_every_event(&|| open(&path) as _).await;
 }
 
-/// Around every request: the effect took place and nobody heard, or it did not.
+/// Around every request: the effect took place and nobody heard, or it did not. And whatever the clock
+/// says afterwards.
 #[tokio::test]
 async fn around_every_request() {
-    for when in [When::Before, When::After] {
+    let day = SignedDuration::from_hours(24);
+    for (when, jump) in [
+        (When::Before, SignedDuration::ZERO),
+        (When::After, SignedDuration::ZERO),
+        (When::After, -day),
+        (When::After, day),
+    ] {
         let mut number = 0;
         loop {
-            let what = format!("{when:?} request {number}");
+            let what = format!("{when:?} request {number}, {jump:?} later");
             let world = Arc::new(World::default());
             world.state().dies = Some((number, when));
             let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
@@ -150,6 +158,7 @@ async fn around_every_request() {
             );
             world.state().dies = None;
             let second = bench(store, &world);
+            second.clock.advance(jump);
             check(&world, &what, &run, second.drive(&run).await);
             number += 1;
         }

@@ -10,8 +10,8 @@ use docket_engine::{
 };
 use docket_journal::{MemoryDocuments, MemoryStore};
 use docket_model::{
-    Clock, Digest, EffectCall, EventKind, ManualClock, Outcome, PartRecord, Principal, RunId,
-    RunResult, StepResult,
+    Clock, Digest, EffectCall, EventKind, HttpFailure, ManualClock, Outcome, PartRecord, Principal,
+    RunId, RunResult, StepResult,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -125,6 +125,40 @@ async fn several_repeatable_requests_are_one_effect() {
     .await;
     assert!(matches!(result, Ok(RunResult::Succeeded { outputs }) if outputs["all"] == json!(2)));
     assert_eq!(effects.len(), 1, "{effects:?}");
+}
+
+/// The host dies while a request waits for its turn: nothing was begun, so nothing is in doubt.
+#[tokio::test]
+async fn what_waits_for_its_turn_is_not_intended() {
+    let (result, effects) = drive(|time, journal| {
+        async move {
+            let post = request("POST", "send", "a");
+            if time == 0 {
+                let turn = std::future::pending().boxed();
+                let waiting = journal.effect_when(post, turn, unpolled()).now_or_never();
+                assert!(waiting.is_none());
+                return died();
+            }
+            let turn = std::future::ready(()).boxed();
+            let answer = async {
+                let refused = HttpFailure::Unreachable("no route".to_owned());
+                Ok(vec![Outcome::Failed(refused)])
+            };
+            let outcomes = journal.effect_when(post, turn, answer.boxed()).await?;
+            done(json!(outcomes.len()))
+        }
+        .boxed()
+    })
+    .await;
+    assert!(matches!(result, Ok(RunResult::Succeeded { .. })));
+    let [
+        EventKind::EffectIntended { .. },
+        EventKind::EffectDone { outcomes, .. },
+    ] = &effects[..]
+    else {
+        panic!("{effects:?}");
+    };
+    assert!(matches!(outcomes[..], [Outcome::Failed(_)]), "{outcomes:?}");
 }
 
 /// The script breaks the rules; nothing of what it tried is recorded, or no more than this.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use docket_engine::{
     Documents, EngineError, Pruned, Retention, RunFilter, Scheduler, SchedulerSettings, StoreError,
-    TriggerItem,
+    TriggerItem, Verdict,
 };
 use docket_journal::{FileDocuments, SqliteStore};
 use docket_model::{Concurrency, Plan, PlannedStep, RunId, Signal};
@@ -289,6 +289,41 @@ async fn a_fault_of_the_host_is_tried_again() {
             .start("r-3", &plan(vec![step("echo")]), json!({}))
             .await;
         ended(&bench, 3).await;
+        serving.stop().await;
+    }
+}
+
+/// A clock that was set back makes what waits wait longer, and loses nothing.
+#[tokio::test]
+async fn a_clock_that_jumps_back_wakes_nothing_early_and_all_in_the_end() {
+    for (store, _folder) in stores() {
+        let bench = bench(store, &Arc::new(World::default()));
+        let serving = serve(&bench, 4);
+        let nap = plan(vec![
+            wait("nap", "timer", json!({"for": "10m"})),
+            step("post"),
+        ]);
+        let run = bench.start("nap", &nap, json!({})).await;
+        parked(&bench, 1).await;
+        let hour = jiff::SignedDuration::from_hours(1);
+        bench.clock.advance(-hour);
+        // Anything makes the scheduler look at the time.
+        let echo = plan(vec![step("echo")]);
+        bench.start("r-1", &echo, json!({})).await;
+        ended(&bench, 1).await;
+        let about = bench.store.run(&run).await.unwrap().unwrap();
+        assert!(about.is_parked, "its time has not come");
+        // The host is started again while the clock is still wrong.
+        serving.stop().await;
+        let serving = serve(&bench, 4);
+        bench
+            .clock
+            .advance(hour + jiff::SignedDuration::from_mins(11));
+        bench.start("r-2", &echo, json!({})).await;
+        ended(&bench, 3).await;
+        assert_eq!(bench.runner.world.state().sent.len(), 1);
+        let verdict = bench.store.verify(&run).await.unwrap();
+        assert!(matches!(verdict, Verdict::Intact { .. }), "{verdict:?}");
         serving.stop().await;
     }
 }

@@ -1,6 +1,6 @@
 //! Runs that wait, and runs that are ready: rows, each found by an index.
 
-use docket_engine::{Ready, Rest, RestingStep, StoreError, WaitFilter, Waiting};
+use docket_engine::{Counts, Ready, Rest, RestingStep, StoreError, WaitFilter, Waiting};
 use docket_model::{Account, RunGroup, RunId, StepPath, Wait, WaitFor};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
@@ -245,6 +245,23 @@ pub(super) fn waiting(
     Ok(found)
 }
 
+pub(super) fn counts(connection: &Connection) -> Result<Counts, ReadError> {
+    let ready: i64 = connection
+        .prepare_cached(COUNT_READY)?
+        .query_row([], |row| row.get(0))?;
+    let mut statement = connection.prepare_cached(COUNT_WAITS)?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
+    })?;
+    Ok(Counts {
+        ready: ready.cast_unsigned(),
+        waiting: rows.collect::<rusqlite::Result<_>>()?,
+    })
+}
+
+const COUNT_READY: &str = "SELECT count(*) FROM runs WHERE finished_at IS NULL AND parked = 0";
+const COUNT_WAITS: &str = "SELECT kind, count(*) FROM waits GROUP BY kind";
+
 fn waiting_sql(filter: &WaitFilter) -> String {
     // Constant conditions, so that each combination has its index.
     let of = |is_asked, condition: &'static str, parameter: &str| match is_asked {
@@ -277,6 +294,8 @@ pub(super) mod tests {
             (NEXT_WAKE.to_owned(), "runs_to_wake"),
             (format!("{READY} WHERE {}", which(false)), "runs_ready"),
             (format!("{READY} WHERE {}", which(true)), "runs_in_groups"),
+            (COUNT_READY.to_owned(), "runs_ready"),
+            (COUNT_WAITS.to_owned(), "waits_by_kind"),
             (waiting_sql(&all()), "waits_by_age"),
             (
                 waiting_sql(&WaitFilter {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Checker;
+use super::fit::Validators;
 use super::infer::Names;
 use super::types::Type;
 use crate::body::{Bodies, BodyError};
@@ -94,6 +95,7 @@ impl Checker<'_> {
         let mut silent = Checker {
             file: self.file,
             diagnostics: crate::Diagnostics::new(),
+            validators: Validators::default(),
         };
         let given = silent.type_of(data, names);
         let mut read = std::collections::BTreeSet::new();

@@ -19,7 +19,7 @@ pub(crate) struct StepFacts {
 }
 
 /// The steps that an expression names.
-pub(super) fn named_steps(node: &IdedExpr, found: &mut BTreeSet<String>) {
+pub(crate) fn named_steps(node: &IdedExpr, found: &mut BTreeSet<String>) {
     let is_steps = |of: &IdedExpr| matches!(&of.expr, Expr::Ident(name) if name == "steps");
     match &node.expr {
         Expr::Unspecified | Expr::Literal(_) | Expr::Ident(_) => {}

@@ -5,6 +5,8 @@
 //! input again when the step runs. Followed are the words of JSON Schema that shape values; others
 //! can only be told for values that are written out in full, and those go through a validator.
 
+use std::collections::HashMap;
+
 use jsonschema::{Draft, PatternOptions, Registry, Validator};
 use serde_json::{Map, Value, json};
 
@@ -62,7 +64,12 @@ const FOLLOWED: [&str; 31] = [
 const DEEPEST: usize = 32;
 
 /// What does not fit, and `what` it is that has it: `exchange/send`.
-pub(crate) fn misfits(schema: &Value, shape: &Shape, what: &str) -> Vec<Misfit> {
+pub(crate) fn misfits(
+    schema: &Value,
+    shape: &Shape,
+    what: &str,
+    validators: &mut Validators,
+) -> Vec<Misfit> {
     let mut fitting = Fitting {
         root: schema,
         what,
@@ -72,9 +79,23 @@ pub(crate) fn misfits(schema: &Value, shape: &Shape, what: &str) -> Vec<Misfit> 
     if found != Fit::No
         && let Some(value) = shape.literal()
     {
-        fitting.validate(schema, &value, shape);
+        fitting.validate(validators.of(what, schema), &value, shape);
     }
     fitting.misfits
+}
+
+/// Compiled schemas by the actions that have them: compiling one takes longer than all else that is
+/// done for a step.
+#[derive(Default)]
+pub(crate) struct Validators(HashMap<String, Option<Validator>>);
+
+impl Validators {
+    fn of(&mut self, what: &str, schema: &Value) -> Option<&Validator> {
+        if !self.0.contains_key(what) {
+            self.0.insert(what.to_owned(), compile(schema).ok());
+        }
+        self.0.get(what)?.as_ref()
+    }
 }
 
 struct Fitting<'a> {
@@ -385,8 +406,8 @@ impl Fitting<'_> {
     }
 
     /// The last word on an input that is written out in full.
-    fn validate(&mut self, schema: &Value, value: &Value, shape: &Shape) {
-        let Ok(validator) = compile(schema) else {
+    fn validate(&mut self, validator: Option<&Validator>, value: &Value, shape: &Shape) {
+        let Some(validator) = validator else {
             return;
         };
         for error in validator.iter_errors(value) {

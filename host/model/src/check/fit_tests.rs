@@ -33,7 +33,7 @@ fn shape(value: &Value) -> Shape {
 }
 
 fn check(schema: Value, value: Value, expected: &[&str]) {
-    let found: Vec<String> = misfits(&schema, &shape(&value), "p/a")
+    let found: Vec<String> = misfits(&schema, &shape(&value), "p/a", &mut Validators::default())
         .into_iter()
         .map(|misfit| misfit.message)
         .collect();

@@ -1,4 +1,5 @@
-//! The functions that expressions may call: CEL's own and those of its strings library.
+//! The functions that expressions may call: CEL's own, those of its strings library and Docket's.
+//! docs/expressions.md explains each.
 
 use super::types::Type;
 
@@ -28,6 +29,7 @@ enum R {
     Str,
     Bytes,
     Strs,
+    List,
     Time,
     Dur,
 }
@@ -138,6 +140,13 @@ const SIGNATURES: &[Signature] = &[
     m("getMilliseconds", &[P::Time], R::Int),
     m("getMilliseconds", &[P::Time, P::Str], R::Int),
     m("getMilliseconds", &[P::Dur], R::Int),
+    m("flatten", &[P::List], R::List),
+    m("distinct", &[P::List], R::List),
+    m("isEmail", &[P::Str], R::Bool),
+    m("emailDomain", &[P::Str], R::Str),
+    m("extension", &[P::Str], R::Str),
+    m("strftime", &[P::Time, P::Str], R::Str),
+    m("strftime", &[P::Time, P::Str, P::Str], R::Str),
     m("hasValue", &[P::Any], R::Bool),
     m("value", &[P::Any], R::Any),
     m("or", &[P::Any, P::Any], R::Any),
@@ -253,8 +262,37 @@ impl R {
             Self::Str => Type::String,
             Self::Bytes => Type::Bytes,
             Self::Strs => Type::list(Type::String),
+            Self::List => Type::list(Type::Any),
             Self::Time => Type::Timestamp,
             Self::Dur => Type::Duration,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/expressions.md has every function, by an example that calls it.
+    #[test]
+    fn the_reference_has_every_function() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/expressions.md");
+        let text = std::fs::read_to_string(file).expect("the reference");
+        let examples: String = text
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .collect();
+        for is_method in [false, true] {
+            for name in names(is_method) {
+                let call = format!("{name}(");
+                assert!(examples.contains(&call), "{name} has no example");
+            }
+        }
+        for (namespace, name, _) in QUALIFIED {
+            assert!(
+                examples.contains(&format!("{namespace}.{name}(")),
+                "{namespace}.{name}"
+            );
         }
     }
 }

@@ -12,10 +12,12 @@ mod step;
 mod trigger;
 mod types;
 
+pub(crate) use facts::named_steps;
 pub use plan::validate;
 
 use crate::workflow::{Content, Form, Placed, TextPart};
 use crate::{Diagnostic, Diagnostics, SourceFile};
+use fit::Validators;
 use infer::Names;
 use shape::{Shape, ShapeKind};
 use types::Type;
@@ -24,6 +26,7 @@ use types::Type;
 struct Checker<'a> {
     file: &'a SourceFile,
     diagnostics: Diagnostics,
+    validators: Validators,
 }
 
 impl Checker<'_> {

@@ -3,6 +3,7 @@
 use super::Checker;
 use super::body::{Load, Used};
 use super::facts::StepFacts;
+use super::fit::Validators;
 use super::infer::Names;
 use super::types::Type;
 use crate::expression::Language;
@@ -51,6 +52,7 @@ fn check(
     let mut checker = Checker {
         file: source,
         diagnostics: reader.diagnostics,
+        validators: Validators::default(),
     };
     let plan = checker.plan(&workflow, catalog, templates);
     (Some(plan), checker.diagnostics)

@@ -227,7 +227,7 @@ impl Checker<'_> {
             return;
         };
         let what = format!("{}/{}", plugin.text, action.name);
-        for misfit in fit::misfits(&action.input, &shape, &what) {
+        for misfit in fit::misfits(&action.input, &shape, &what, &mut self.validators) {
             let error = Diagnostic::error("workflow/input", self.file, misfit.span, misfit.message);
             self.diagnostics.push(Diagnostic {
                 help: misfit.help,

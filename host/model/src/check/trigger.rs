@@ -158,7 +158,7 @@ impl Checker<'_> {
                     event: None,
                 };
                 let shape = self.shape(&step.with, &nothing);
-                for misfit in fit::misfits(&spec.input, &shape, &what) {
+                for misfit in fit::misfits(&spec.input, &shape, &what, &mut self.validators) {
                     let error =
                         Diagnostic::error("workflow/input", self.file, misfit.span, misfit.message);
                     self.diagnostics.push(Diagnostic {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::hyphens::{self, Rewritten};
 use super::placeholder::end_of_string;
-use super::{MAX_EXPRESSION_BYTES, MAX_LOOPS, MAX_NESTING, Scope, convert};
+use super::{MAX_EXPRESSION_BYTES, MAX_LOOPS, MAX_NESTING, Scope, added, convert};
 use crate::{Position, SourceFile};
 
 /// `==`, `!=` and `in` in parsed expressions. CEL's own compare lists and objects only with their
@@ -55,6 +55,7 @@ impl Language {
             env.add_overload(UNEQUAL, "unequal", vec![DYN_TYPE, DYN_TYPE], unequal),
             env.add_overload(MEMBER, "member", vec![DYN_TYPE, DYN_TYPE], member),
             env.add_extension(extensions::strings),
+            env.add_extension(added::extension),
         ];
         debug_assert!(added.iter().all(Result::is_ok), "names clash: {added:?}");
         Self(Arc::new(env))

@@ -291,3 +291,66 @@ fn long_lists_are_not_deep() {
         .collect();
     assert!(evaluate(&format!("{{{}}}", fields.join(", "))).is_ok());
 }
+
+/// The rows of docs/expressions.md: an expression, and what it yields.
+#[test]
+fn yields_what_the_reference_says() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/expressions.md");
+    let text = std::fs::read_to_string(file).expect("the reference");
+    let mut rows = 0;
+    for row in text.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches(['|', ' ']).split("` | `").collect();
+        let [expression, yields] = cells.as_slice() else {
+            panic!("{row}");
+        };
+        let expression = expression.trim_start_matches('`').replace("\\|", "|");
+        let yields = yields.trim_end_matches('`');
+        let yields: Value = serde_json::from_str(yields).unwrap_or_else(|e| panic!("{row}: {e}"));
+        check(&expression, yields);
+        rows += 1;
+    }
+    assert!(rows > 70, "the tables are not read");
+}
+
+#[test]
+fn functions_of_docket_refuse_what_they_cannot_do() {
+    check(
+        "[inputs.to, [\"b\", \"c\"]].flatten().distinct()",
+        json!(["a", "b", "c"]),
+    );
+    check("[{\"a\": 1}, {\"a\": 1}].distinct()", json!([{"a": 1}]));
+    check("inputs.nested.x.flatten()", json!([1, {"y": null}]));
+    for (text, expected) in [
+        ("'a@b'", false),
+        ("'a b@c.d'", false),
+        ("'a@b.c,d@e.f'", false),
+        ("'@b.c'", false),
+        ("'a@b..c'", false),
+        ("'a@b@c.d'", false),
+        ("'ü@ä.example'", true),
+    ] {
+        check(&format!("{text}.isEmail()"), json!(expected));
+    }
+    check(
+        "'.gitignore'.extension() + 'a.b/c'.extension() + 'none'.extension()",
+        json!(""),
+    );
+    check_error("'nobody'.emailDomain()", "`emailDomain` does not work");
+    let time = "timestamp('2026-11-21T23:30:00Z')";
+    check_error(
+        &format!("{time}.strftime('%Q')"),
+        "`strftime` does not work",
+    );
+    check_error(
+        &format!("{time}.strftime('%z')"),
+        "`strftime` does not work",
+    );
+    check_error(
+        &format!("{time}.strftime('%F', 'Berlin')"),
+        "`strftime` does not work",
+    );
+    check_error(
+        &format!("{time}.strftime('%F', '+99:00')"),
+        "`strftime` does not work",
+    );
+}

@@ -1,8 +1,9 @@
 //! Expressions: CEL in `${{ … }}`.
 //!
 //! An expression sees `inputs`, `steps.<id>.output` and `.failure`, `run.id`, `run.workflow`, and
-//! in steps with `for-each` also `item` and `index`; the inputs of a trigger see `event` alone. Its functions are CEL's own and those of
-//! CEL's strings library; none of them reads a clock, draws a random number or reaches outside, so
+//! in steps with `for-each` also `item` and `index`; the inputs of a trigger see `event` alone. Its
+//! functions are CEL's own, those of CEL's strings library and a few of Docket's (docs/expressions.md
+//! has them all); none of them reads a clock, draws a random number or reaches outside, so
 //! an expression is a function of what it sees. What it yields is data and is never evaluated
 //! again.
 //!
@@ -13,6 +14,7 @@
 //! [`MAX_NESTING`] and by how deep macros such as `map` may stand in each other
 //! ([`MAX_LOOPS`]): at worst it takes the product of as many list lengths.
 
+mod added;
 mod convert;
 mod hyphens;
 mod language;

@@ -12,6 +12,7 @@ pub use self::sign_in_hook::{SignInHook, SignInHookKind, SignInMail, SignInWebho
 pub use self::signatures::{SignaturePolicy, Signatures};
 use crate::built_in::BUILT_IN;
 use crate::reader::{Codes, Reader, name_problem};
+use crate::schema::words;
 use crate::yaml::{Entry, Kind, Name, Node};
 use crate::{
     Catalog, CatalogPlugin, ConnectionSpec, Diagnostics, Digest, Manifest, RequestRule, SourceFile,
@@ -32,15 +33,6 @@ pub struct Project {
     /// How people are told that runs wait for their sign-in.
     pub sign_in_hook: Option<SignInHook>,
 }
-
-/// The keys of a project.
-const KEYS: [&str; 5] = [
-    "connections",
-    "plugins",
-    "public-url",
-    "sign-in-hook",
-    "signatures",
-];
 
 /// A plugin of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +139,7 @@ pub fn parse_project(source: &SourceFile) -> (Option<Project>, Diagnostics) {
 }
 
 fn read(reader: &mut Reader<'_>, root: &Node) -> Project {
-    let fields = reader.fields(root, "docket.yaml", &KEYS, &[]);
+    let fields = reader.fields(root, "docket.yaml", &words::PROJECT);
     let mut project = Project::default();
     if let Some(node) = fields.get("connections") {
         let entries = reader.entries(node, "`connections`");
@@ -187,7 +179,7 @@ fn plugin(reader: &mut Reader<'_>, name: &Name, node: &Node) -> Option<PluginSpe
         reader.invalid(name.span, message, "give the plugin another name");
     }
     let what = format!("the plugin `{}`", name.text);
-    let fields = reader.fields(node, &what, &["source", "grants"], &[]);
+    let fields = reader.fields(node, &what, &words::PLUGIN);
     let grants = match fields.get("grants") {
         None => {
             reader.missing(name.span, &what, "grants");

@@ -7,6 +7,7 @@ use super::connection::value::{address, addresses, origin, url};
 use super::{CODES, Project};
 use crate::ConnectionKind;
 use crate::reader::{Fields, Reader};
+use crate::schema::words;
 use crate::yaml::{Entry, Node};
 
 /// The longest time between two requests to the same person.
@@ -78,7 +79,7 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: Fields<'_>, project: &mut Pr
         reader.push(error.with_help(help));
     }
     let what = "`sign-in-hook`";
-    let hook = reader.fields(value, what, &["every", "mail", "webhook"], &[]);
+    let hook = reader.fields(value, what, &words::SIGN_IN_HOOK);
     let every = hook.get("every").map(|node| {
         let least = Duration::from_secs(1);
         reader.duration(node, "`every`", least, LONGEST)
@@ -118,8 +119,7 @@ fn public_url(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
 
 fn mail(reader: &mut Reader<'_>, entry: &Entry, project: &Project) -> Option<SignInMail> {
     let (what, at) = ("`mail`", entry.key.span);
-    let known = ["connection", "from", "administrator", "template"];
-    let fields = reader.fields(&entry.value, what, &known, &[]);
+    let fields = reader.fields(&entry.value, what, &words::SIGN_IN_MAIL);
     let connection = match fields.get("connection") {
         Some(node) => sender(reader, node, project),
         None => {
@@ -171,8 +171,7 @@ fn sender(reader: &mut Reader<'_>, node: &Node, project: &Project) -> Option<Str
 
 fn webhook(reader: &mut Reader<'_>, entry: &Entry) -> Option<SignInWebhook> {
     let what = "`webhook`";
-    let known = ["url", "allow-addresses", "ca-file"];
-    let fields = reader.fields(&entry.value, what, &known, &[]);
+    let fields = reader.fields(&entry.value, what, &words::SIGN_IN_WEBHOOK);
     let url = match fields.get("url") {
         Some(node) => url(reader, node, "`url`"),
         None => {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::CODES;
 use crate::reader::Reader;
+use crate::schema::words;
 use crate::yaml::Node;
 
 /// Whose signatures components must have when they are added.
@@ -29,7 +30,7 @@ pub enum SignaturePolicy {
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Signatures {
     let mut signatures = Signatures::default();
-    let fields = reader.fields(node, "`signatures`", &["policy", "keys"], &[]);
+    let fields = reader.fields(node, "`signatures`", &words::SIGNATURES);
     if let Some(node) = fields.get("policy")
         && let Some(word) = reader.text(node, "`policy`")
     {

@@ -2,6 +2,7 @@
 //! parsed; not yet held against plugins and connections.
 
 mod content;
+pub(crate) mod limits;
 mod read;
 mod settings;
 mod step;

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::content::{content, object};
+use super::limits::LONGEST_WORKFLOW_NAME;
 use super::settings::{self, Defaults, YEAR};
 use super::trigger::triggers;
 use super::{Content, Form, Workflow, step};
 use crate::expression::Language;
 use crate::inputs::described;
 use crate::reader::{Codes, Reader, name_problem};
+use crate::schema::words;
 use crate::yaml::{Entry, Kind, Name, Node};
 use crate::{InputSpec, InputType};
 
@@ -20,24 +22,6 @@ pub(crate) const CODES: Codes = Codes {
     value: "workflow/value",
     unsupported: "workflow/unsupported",
 };
-
-const KEYS: [&str; 12] = [
-    "workflow",
-    "description",
-    "on",
-    "inputs",
-    "connections",
-    "timeout",
-    "retry",
-    "on-sign-in-needed",
-    "concurrency",
-    "steps",
-    "on-error",
-    "outputs",
-];
-/// The longest name of a workflow, in characters.
-const LONGEST_NAME: usize = 128;
-const INPUT_KEYS: [&str; 4] = ["type", "description", "required", "default"];
 
 /// Reads a workflow. `None` where it is no mapping at all; the reader has the problems.
 pub(crate) fn read<'n>(
@@ -50,7 +34,7 @@ pub(crate) fn read<'n>(
         reader.wrong_type(root, "a workflow", "a mapping");
         return None;
     }
-    let fields = reader.fields(root, "a workflow", &KEYS, &[]);
+    let fields = reader.fields(root, "a workflow", &words::WORKFLOW);
     let name = match fields.get("workflow") {
         Some(node) => workflow_name(reader, node),
         None => {
@@ -122,8 +106,8 @@ pub(crate) fn read<'n>(
 
 fn workflow_name(reader: &mut Reader<'_>, node: &Node) -> Option<Name> {
     let name = reader.text(node, "`workflow`")?;
-    if name.text.chars().count() > LONGEST_NAME || name.text.contains(char::is_control) {
-        let help = format!("a name is one line of at most {LONGEST_NAME} characters");
+    if name.text.chars().count() > LONGEST_WORKFLOW_NAME || name.text.contains(char::is_control) {
+        let help = format!("a name is one line of at most {LONGEST_WORKFLOW_NAME} characters");
         reader.invalid(name.span, "this cannot be a workflow's name", &help);
     }
     Some(name)
@@ -160,7 +144,7 @@ fn input(reader: &mut Reader<'_>, name: &str, node: &Node) -> InputSpec {
         Kind::Null => return spec,
         _ => {}
     }
-    let fields = reader.fields(node, &format!("the input `{name}`"), &INPUT_KEYS, &[]);
+    let fields = reader.fields(node, &format!("the input `{name}`"), &words::INPUT);
     if let Some(kind) = fields
         .get("type")
         .and_then(|node| reader.text(node, "`type`"))
@@ -184,21 +168,12 @@ fn input(reader: &mut Reader<'_>, name: &str, node: &Node) -> InputSpec {
 }
 
 fn input_type(reader: &mut Reader<'_>, name: &Name) -> InputType {
-    const TYPES: [(&str, InputType); 7] = [
-        ("string", InputType::String),
-        ("number", InputType::Number),
-        ("integer", InputType::Integer),
-        ("boolean", InputType::Boolean),
-        ("document", InputType::Document),
-        ("list", InputType::List),
-        ("object", InputType::Object),
-    ];
-    if let Some((_, kind)) = TYPES.iter().find(|(word, _)| *word == name.text) {
+    if let Some((_, kind)) = InputType::ALL.iter().find(|(word, _)| *word == name.text) {
         return *kind;
     }
     let message = format!("there is no type `{}`", name.text);
     let error = reader.error(CODES.value, name.span, message);
-    reader.push(error.with_nearest(&name.text, TYPES.iter().map(|(word, _)| *word)));
+    reader.push(error.with_nearest(&name.text, words::input_types()));
     InputType::String
 }
 

@@ -4,29 +4,13 @@ use std::time::Duration;
 
 use super::Content;
 use super::content::content;
+use super::limits::{MOST_ATTEMPTS, MOST_RUNS, never_retried};
 use crate::expression::Language;
 use crate::reader::Reader;
+use crate::schema::words;
 use crate::yaml::{Entry, Kind, Name, Node};
 use crate::{FailureClass, OnSignInNeeded, Retry, Span};
 
-const RETRY_KEYS: [&str; 4] = ["attempts", "delay", "max-delay", "on"];
-/// Failures that another attempt could never mend, or could make worse.
-const NEVER_RETRIED: [(FailureClass, &str); 3] = [
-    (
-        FailureClass::InvalidInput,
-        "the same input fails however often it is tried",
-    ),
-    (
-        FailureClass::SignInRequired,
-        "say what happens then with `on-sign-in-needed`",
-    ),
-    (
-        FailureClass::OutcomeUnknown,
-        "what was done could be done a second time",
-    ),
-];
-const MOST_ATTEMPTS: u32 = 100;
-const MOST_RUNS: u32 = 10_000;
 const DAY: Duration = Duration::from_secs(86_400);
 /// The longest that anything is waited for.
 pub(super) const YEAR: Duration = Duration::from_secs(365 * 86_400);
@@ -53,7 +37,7 @@ pub(crate) struct Together<'n> {
 
 /// `retry`; what it leaves out is as in `default`.
 pub(super) fn retry(reader: &mut Reader<'_>, node: &Node, default: &Retry) -> Retry {
-    let fields = reader.fields(node, "`retry`", &RETRY_KEYS, &[]);
+    let fields = reader.fields(node, "`retry`", &words::RETRY);
     let mut retry = default.clone();
     if let Some(node) = fields.get("attempts") {
         let attempts = reader.whole(node, "`attempts`", 1, MOST_ATTEMPTS);
@@ -96,7 +80,7 @@ fn class(reader: &mut Reader<'_>, name: &Name) -> Option<FailureClass> {
         reader.push(error.with_nearest(&name.text, words));
         return None;
     };
-    if let Some((_, why)) = NEVER_RETRIED.iter().find(|(never, _)| never == class) {
+    if let Some(why) = never_retried(*class) {
         let message = format!("`{}` is never tried again", name.text);
         reader.invalid(name.span, message, why);
         return None;
@@ -121,7 +105,7 @@ pub(super) fn on_sign_in_needed(reader: &mut Reader<'_>, entry: &Entry) -> WhenS
             OnSignInNeeded::default()
         }
         Kind::Map(entries) if entries.len() == 1 => {
-            let fields = reader.fields(node, "`on-sign-in-needed`", &["wait", "fallback"], &[]);
+            let fields = reader.fields(node, "`on-sign-in-needed`", &words::ON_SIGN_IN_NEEDED);
             let mut time = |key: &str| {
                 let node = fields.get(key)?;
                 reader.duration(node, &format!("`{key}`"), Duration::from_secs(1), YEAR)
@@ -154,7 +138,7 @@ pub(super) fn concurrency<'n>(
         let max = reader.whole(node, "`concurrency`", 1, MOST_RUNS)?;
         return Some(Together { group: None, max });
     }
-    let fields = reader.fields(node, "`concurrency`", &["group", "max"], &[]);
+    let fields = reader.fields(node, "`concurrency`", &words::CONCURRENCY);
     if !matches!(node.kind, Kind::Map(_)) {
         return None;
     }

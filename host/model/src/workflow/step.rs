@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::content::{content, object};
+use super::limits::{MOST_PARALLEL, MOST_STEPS};
 use super::read::{CODES, expression};
 use super::settings::{Defaults, on_sign_in_needed, retry};
 use super::{Content, Form, Step};
@@ -11,31 +12,9 @@ use crate::Span;
 use crate::built_in::BUILT_IN;
 use crate::expression::Language;
 use crate::reader::{Fields, Reader, name_problem};
+use crate::schema::words;
 use crate::yaml::{Kind, Name, Node};
 
-const KEYS: [&str; 14] = [
-    "id",
-    "name",
-    "uses",
-    "with",
-    "connection",
-    "as",
-    "if",
-    "for-each",
-    "max-parallel",
-    "timeout",
-    "retry",
-    "continue-on-error",
-    "on-sign-in-needed",
-    "description",
-];
-/// What means nothing for a step that waits.
-const FOR_PLUGINS: [&str; 5] = ["connection", "as", "retry", "timeout", "on-sign-in-needed"];
-
-/// The most steps that a workflow may have.
-const MOST_STEPS: usize = 500;
-/// The most items of a `for-each` at once.
-const MOST_PARALLEL: u32 = 64;
 /// The longest that an attempt takes where the step does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -103,7 +82,7 @@ fn step<'n>(
     made_up: String,
     defaults: &Defaults,
 ) -> Step<'n> {
-    let fields = reader.fields(node, "a step", &KEYS, &[]);
+    let fields = reader.fields(node, "a step", &words::STEP);
     let start = Span {
         start: node.span.start,
         end: node.span.start + 1,
@@ -126,7 +105,10 @@ fn step<'n>(
         }
     };
     if uses.as_ref().is_some_and(|(name, _)| name.text == BUILT_IN) {
-        for entry in FOR_PLUGINS.iter().filter_map(|key| fields.entry(key)) {
+        for entry in words::FOR_PLUGINS
+            .iter()
+            .filter_map(|key| fields.entry(key))
+        {
             let key = &entry.key.text;
             let message = format!("`{key}` means nothing for a step that waits");
             let help = match key.as_str() {

@@ -20,31 +20,17 @@
 use std::time::Duration;
 
 use super::content::{content, object};
+use super::limits::MOST_TRIGGERS;
 use super::read::CODES;
 use super::settings::{Defaults, YEAR};
 use super::step::uses;
 use super::{Content, Form, Step, Trigger, TriggerOn};
 use crate::expression::Language;
 use crate::reader::{Reader, name_problem};
+use crate::schema::words;
 use crate::yaml::{Entry, Kind, Name, Node};
 use crate::{Schedule, Span};
 
-/// The words of `on`.
-const KINDS: [&str; 4] = ["manual", "webhook", "schedule", "source"];
-const SCHEDULE: [&str; 6] = ["id", "description", "cron", "time-zone", "every", "inputs"];
-const SOURCE: [&str; 9] = [
-    "id",
-    "description",
-    "uses",
-    "with",
-    "connection",
-    "as",
-    "every",
-    "timeout",
-    "inputs",
-];
-/// The most elements of a list of triggers.
-const MOST: usize = 50;
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 /// How often a source is polled that does not say.
@@ -94,7 +80,7 @@ fn one<'n>(
     match (name.text.as_str(), settings) {
         ("manual", None) => {}
         ("manual", Some(node)) => {
-            reader.fields(node, "`manual`", &[], &[]);
+            reader.fields(node, "`manual`", &words::MANUAL);
         }
         ("webhook", node) => found.push(webhook(reader, language, name, node)),
         ("schedule" | "source", None) => {
@@ -109,7 +95,7 @@ fn one<'n>(
         (other, _) => {
             let message = format!("there is no trigger `{other}`");
             let error = reader.error(CODES.unknown_key, name.span, message);
-            reader.push(error.with_nearest(other, KINDS));
+            reader.push(error.with_nearest(other, words::TRIGGERS.names()));
         }
     }
 }
@@ -126,8 +112,8 @@ fn several<'n>(
         Kind::List(nodes) => nodes.as_slice(),
         _ => std::slice::from_ref(node),
     };
-    if nodes.is_empty() || nodes.len() > MOST {
-        let message = format!("`{}` has from 1 to {MOST} elements", kind.text);
+    if nodes.is_empty() || nodes.len() > MOST_TRIGGERS {
+        let message = format!("`{}` has from 1 to {MOST_TRIGGERS} elements", kind.text);
         reader.invalid(node.span, message, "");
         return;
     }
@@ -160,7 +146,7 @@ fn webhook<'n>(
     name: &Name,
     node: Option<&'n Node>,
 ) -> Trigger<'n> {
-    let fields = node.map(|node| reader.fields(node, "`webhook`", &["description", "inputs"], &[]));
+    let fields = node.map(|node| reader.fields(node, "`webhook`", &words::WEBHOOK));
     if let Some(node) = fields.and_then(|fields| fields.get("description")) {
         reader.text(node, "`description`");
     }
@@ -180,7 +166,7 @@ fn schedule<'n>(reader: &mut Reader<'_>, language: &Language, node: &'n Node) ->
         reader.wrong_type(node, "`schedule`", "a mapping");
         return None;
     };
-    let fields = reader.fields(node, "`schedule`", &SCHEDULE, &[]);
+    let fields = reader.fields(node, "`schedule`", &words::SCHEDULE);
     let id = fields.get("id").and_then(|node| id(reader, node));
     if let Some(node) = fields.get("description") {
         reader.text(node, "`description`");
@@ -273,7 +259,7 @@ fn source<'n>(reader: &mut Reader<'_>, language: &Language, node: &'n Node) -> R
         reader.wrong_type(node, "`source`", "a mapping");
         return None;
     };
-    let fields = reader.fields(node, "`source`", &SOURCE, &[]);
+    let fields = reader.fields(node, "`source`", &words::SOURCE);
     let id = fields.get("id").and_then(|node| id(reader, node));
     if let Some(node) = fields.get("description") {
         reader.text(node, "`description`");

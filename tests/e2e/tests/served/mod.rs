@@ -20,7 +20,7 @@ pub(crate) struct Served {
     pub(crate) url: String,
     pub(crate) token: String,
     pub(crate) client: Client,
-    process: Child,
+    pub(crate) process: Child,
 }
 
 impl Served {
@@ -54,6 +54,11 @@ outputs:
         let yaml = docket.project().join("docket.yaml");
         let text = std::fs::read_to_string(&yaml).unwrap();
         std::fs::write(&yaml, format!("{text}\n{more}")).unwrap();
+        Self::over(lab, docket)
+    }
+
+    /// A process that serves a project as it is.
+    pub(crate) fn over(lab: Lab, docket: Binary) -> Self {
         #[allow(clippy::disallowed_methods, reason = "the test is no part of the host")]
         let client = Client::builder()
             .no_proxy()

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+#[path = "../served/mod.rs"]
+mod base;
 mod served;
 mod sources;
 mod webhooks;

@@ -1,30 +1,21 @@
-//! A serving process, the tenant that it works with, and its project's workflows.
+//! What tests of triggers ask of a serving process.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Output, Stdio};
+use std::process::Output;
 
 use docket_e2e::{Binary, Lab};
-use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
-/// A serving process over a laboratory.
-pub(crate) struct Served {
-    pub(crate) lab: Lab,
-    pub(crate) docket: Binary,
-    pub(crate) process: Child,
-    pub(crate) url: String,
-    pub(crate) token: String,
-    pub(crate) client: Client,
-}
+use crate::base::Served;
 
 impl Served {
     /// Serves a project that has these workflows alone, by their files' names.
-    pub(crate) async fn start(workflows: &[(&str, &str)]) -> Self {
-        Self::over(Lab::start().await, workflows)
+    pub(crate) async fn with_workflows(workflows: &[(&str, &str)]) -> Self {
+        let lab = Lab::start().await;
+        let docket = Binary::over(&lab);
+        Self::alone(lab, docket, workflows)
     }
 
-    pub(crate) fn over(lab: Lab, workflows: &[(&str, &str)]) -> Self {
-        let docket = Binary::over(&lab);
+    pub(crate) fn alone(lab: Lab, docket: Binary, workflows: &[(&str, &str)]) -> Self {
         for entry in std::fs::read_dir(docket.project()).unwrap() {
             let file = entry.unwrap().path();
             let is_yaml = file.extension().is_some_and(|kind| kind == "yaml");
@@ -35,46 +26,13 @@ impl Served {
         for (name, text) in workflows {
             std::fs::write(docket.project().join(name), text).unwrap();
         }
-        #[allow(clippy::disallowed_methods, reason = "the test is no part of the host")]
-        let client = Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none());
-        let (process, url, token) = serve(&docket, &lab);
-        Self {
-            lab,
-            docket,
-            process,
-            url,
-            token,
-            client: client.build().unwrap(),
-        }
+        Self::over(lab, docket)
     }
 
     /// Ends the process at once, as a machine that dies does, and starts another one.
     pub(crate) fn kill_and_serve(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        self.serve_again();
-    }
-
-    pub(crate) fn serve_again(&mut self) {
-        (self.process, self.url, self.token) = serve(&self.docket, &self.lab);
-    }
-
-    pub(crate) async fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
-        let request = self.client.request(method, format!("{}{path}", self.url));
-        let request = request.bearer_auth(&self.token).body(body.to_string());
-        answer(request.send().await.unwrap()).await
-    }
-
-    pub(crate) async fn get(&self, path: &str) -> Value {
-        let (status, value) = self.ask(Method::GET, path, &Value::Null).await;
-        assert_eq!(status, 200, "{value}");
-        value
-    }
-
-    pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
-        self.ask(Method::POST, path, &body).await
+        self.kill();
+        self.again();
     }
 
     pub(crate) async fn runs(&self) -> Vec<Value> {
@@ -83,7 +41,7 @@ impl Served {
     }
 
     /// Goes on once so many runs have ended, and gives them all.
-    pub(crate) async fn ended(&self, count: usize) -> Vec<Value> {
+    pub(crate) async fn all_ended(&self, count: usize) -> Vec<Value> {
         loop {
             let runs = self.runs().await;
             let ended = runs.iter().filter(|run| !run["finished-at"].is_null());
@@ -133,13 +91,6 @@ impl Served {
         assert!(told.unwrap().success());
     }
 
-    /// Tells the process to end, as a service manager does, and waits for it.
-    pub(crate) fn end(&mut self) {
-        self.signal("-TERM");
-        let ended = self.process.wait().unwrap();
-        assert_eq!(ended.code(), Some(0), "{ended:?}");
-    }
-
     /// The folders of a mailbox's messages and their subjects, in order.
     pub(crate) async fn mail(&self, mailbox: &str) -> Vec<String> {
         let all = self.lab.mailboxes().await;
@@ -157,43 +108,4 @@ impl Served {
         found.sort();
         found
     }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // Where a test ended before.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Starts to serve, and gives the address once it answers, with the token.
-fn serve(docket: &Binary, lab: &Lab) -> (Child, String, String) {
-    let mut process = docket
-        .command(&["serve", "--json"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut lines = BufReader::new(process.stdout.take().unwrap());
-    lines.read_line(&mut line).unwrap();
-    let said: Value = serde_json::from_str(&line).unwrap();
-    let contact = std::fs::read(lab.data().join("serve.json")).unwrap();
-    let contact: Value = serde_json::from_slice(&contact).unwrap();
-    let token = contact["token"].as_str().unwrap().to_owned();
-    (process, said["url"].as_str().unwrap().to_owned(), token)
-}
-
-/// An answer; what is refused is a problem document with a remedy.
-pub(crate) async fn answer(response: Response) -> (u16, Value) {
-    let status = response.status();
-    let kind = response.headers().get("content-type").cloned();
-    let text = response.text().await.unwrap();
-    let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    if status.is_client_error() {
-        assert_eq!(kind.unwrap(), "application/problem+json", "{value}");
-        assert_eq!(value["status"], status.as_u16());
-        assert!(value["detail"].is_string(), "{value}");
-    }
-    (status.as_u16(), value)
 }

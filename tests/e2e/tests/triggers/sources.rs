@@ -1,14 +1,13 @@
 //! Mail that comes in: each has one run, whatever dies, and one that cannot be handled keeps no other
 //! back.
 
-use docket_e2e::Lab;
+use docket_e2e::{Binary, Lab};
 use docket_tenant::{Attachment, DEMO_CLIENT_ID, Recipient, SeedMail};
 use serde_json::json;
 
-use crate::served::Served;
+use crate::base::{ANNA, Served};
 
 const MAILBOX: &str = "invoices@contoso.example";
-const ANNA: &str = "anna@contoso.example";
 
 /// Forwards each invoice and files it; one that cannot be handled goes to a folder of its own.
 const TAKE: &str = r#"
@@ -58,7 +57,7 @@ fn comes(lab: &Lab, mailbox: &str, subject: &str, has_file: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_mail_has_one_run_whatever_dies_and_a_bad_one_keeps_none_back() {
-    let mut served = Served::start(&[("take.yaml", TAKE)]).await;
+    let mut served = Served::with_workflows(&[("take.yaml", TAKE)]).await;
     served.trigger_is("take/source", "waiting").await;
     let mut expected = Vec::new();
     for round in 0..4 {
@@ -74,10 +73,10 @@ async fn each_mail_has_one_run_whatever_dies_and_a_bad_one_keeps_none_back() {
             _ => {}
         }
         // Wherever it is then: in a poll, between two, in a run.
-        served.ended(round * 3 + 1).await;
+        served.all_ended(round * 3 + 1).await;
         served.kill_and_serve();
     }
-    let runs = served.ended(14).await;
+    let runs = served.all_ended(14).await;
     assert_eq!(runs.len(), 14, "{runs:?}");
     let trigger = served.trigger_is("take/source", "waiting").await;
     assert_eq!(trigger["started"], 14, "{trigger}");
@@ -118,10 +117,10 @@ async fn each_mail_has_one_run_whatever_dies_and_a_bad_one_keeps_none_back() {
 async fn the_example_answers_invoices_as_they_come() {
     let text = include_str!("../../../../workflows/answer-invoices.yaml");
     let text = text.replace("every: 1m", "every: 1s");
-    let mut served = Served::start(&[("answer-invoices.yaml", &text)]).await;
+    let mut served = Served::with_workflows(&[("answer-invoices.yaml", &text)]).await;
     served.trigger_is("answer-invoices/source", "waiting").await;
     comes(&served.lab, MAILBOX, "Invoice 7", true);
-    let runs = served.ended(1).await;
+    let runs = served.all_ended(1).await;
     assert_eq!(runs[0]["state"], "succeeded", "{runs:?}");
     let mail = served.mail(MAILBOX).await;
     assert!(
@@ -144,7 +143,7 @@ on:
     uses: graph-import/new-messages
     connection: people
     as: anna@contoso.example
-    with: {mailbox: anna@contoso.example, folder: Inbox}
+    with: {mailbox: anna@contoso.example, folder: Inbox, subject: For you}
     every: 1s
     inputs: {subject: '${{ event.item.subject }}'}
 inputs: {subject: {required: true}}
@@ -154,14 +153,21 @@ steps:
 outputs: {subject: '${{ inputs.subject }}'}
 ";
     let lab = Lab::start().await;
+    let docket = Binary::over(&lab);
     let secret = lab.tenant.state().client_secret(DEMO_CLIENT_ID).unwrap();
     let file = lab.data().join("secret");
     std::fs::write(&file, secret).unwrap();
-    let docket = docket_e2e::Binary::over(&lab);
     let file = file.to_str().unwrap();
     let added = docket.run(&["connections", "add", "people", "--secret-file", file]);
     assert!(added.status.success(), "{added:?}");
-    let mut served = Served::over(lab, &[("mine.yaml", text)]);
+    let yaml = docket.project().join("docket.yaml");
+    let project = std::fs::read_to_string(&yaml).unwrap();
+    let hook = "public-url: http://localhost:8080
+sign-in-hook:
+  mail: {connection: contoso, from: contracts@contoso.example}
+";
+    std::fs::write(&yaml, format!("{project}\n{hook}")).unwrap();
+    let mut served = Served::alone(lab, docket, &[("mine.yaml", text)]);
     let trigger = served.trigger_is("mine/source", "sign-in-needed").await;
     assert_eq!(trigger["connection"], "people", "{trigger}");
     assert_eq!(trigger["user"], ANNA, "{trigger}");
@@ -170,15 +176,18 @@ outputs: {subject: '${{ inputs.subject }}'}
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(listed.contains("sign-in-needed"), "{listed}");
 
-    let link = format!("{}/sign-in/people?user={ANNA}", served.url);
-    let away = served.client.get(link).send().await.unwrap();
-    let to = away.headers()["location"].to_str().unwrap().parse();
-    let landed = served.lab.tenant.sign_in(&to.unwrap(), ANNA).await;
-    assert_eq!(landed.unwrap(), 200);
+    // She is asked, by a run that is not the source's.
+    let asked = format!("Inbox: Please sign in as {ANNA}");
+    while !served.mail(ANNA).await.contains(&asked) {
+        served.all_ended(0).await;
+    }
+    served.sign_anna_in().await;
     served.trigger_is("mine/source", "waiting").await;
     comes(&served.lab, ANNA, "For you", false);
-    let runs = served.ended(1).await;
-    let id = runs[0]["id"].as_str().unwrap();
+    let runs = served.all_ended(2).await;
+    let mut mine = runs.iter().filter(|run| run["workflow"] == "mine");
+    let id = mine.next().unwrap()["id"].as_str().unwrap();
+    assert!(mine.next().is_none(), "one was asked for, and one came");
     let run = served.get(&format!("/api/runs/{id}")).await;
     assert_eq!(run["result"]["outputs"], json!({"subject": "For you"}));
     served.end();

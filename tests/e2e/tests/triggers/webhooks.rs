@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::served::{Served, answer};
+use crate::base::{Served, answer};
 
 const WORKFLOW: &str = include_str!("../../../../workflows/signed-contract-webhook.yaml");
 const NAME: &str = "signed-contract-webhook";
@@ -82,7 +82,7 @@ fn contract(title: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_has_one_run_and_its_documents_go_out_once() {
-    let mut served = Served::start(&[("hook.yaml", WORKFLOW)]).await;
+    let mut served = Served::with_workflows(&[("hook.yaml", WORKFLOW)]).await;
     let event = contract("Lease");
     let (status, problem) = served.event("whsec_AAAA", "evt-1", &event).await;
     assert_eq!(status, 503, "{problem}");
@@ -110,7 +110,7 @@ async fn an_event_has_one_run_and_its_documents_go_out_once() {
     }
     ids.dedup();
     assert_eq!(ids.len(), 1, "{ids:?}");
-    let runs = served.ended(2).await;
+    let runs = served.all_ended(2).await;
     assert!(
         runs.iter().all(|run| run["state"] == "succeeded"),
         "{runs:?}"
@@ -135,7 +135,7 @@ async fn what_is_wrong_starts_nothing_and_hears_what_to_do() {
         ("plain.yaml", plain),
         ("broken.yaml", broken),
     ];
-    let mut served = Served::start(&files).await;
+    let mut served = Served::with_workflows(&files).await;
     let secret = set_secret(&served, &[]);
     let body = contract("Lease").to_string();
     let at = now();
@@ -244,12 +244,16 @@ async fn what_is_wrong_starts_nothing_and_hears_what_to_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gigabyte_is_refused_and_never_held() {
-    let mut served = Served::start(&[("hook.yaml", WORKFLOW)]).await;
+    let mut served = Served::with_workflows(&[("hook.yaml", WORKFLOW)]).await;
     let secret = set_secret(&served, &[]);
     let (status, _) = served.event(&secret, "evt-0", &contract("Lease")).await;
     assert_eq!(status, 202);
-    served.ended(1).await;
+    served.all_ended(1).await;
     let before = served.peak();
+    let mut large = contract("Large");
+    large["contract"]["pdf"] = json!(STANDARD.encode(vec![b'%'; 2 << 20]));
+    let (status, answer) = served.event(&secret, "evt-large", &large).await;
+    assert_eq!(status, 202, "{answer}");
     let address = served.url.strip_prefix("http://").unwrap().to_owned();
     let head = |length: &str| {
         format!(
@@ -288,7 +292,7 @@ async fn a_gigabyte_is_refused_and_never_held() {
     }
     let grown = served.peak().saturating_sub(before);
     assert!(grown < 96 << 10, "the process grew by {grown} KiB");
-    assert_eq!(served.runs().await.len(), 1);
+    assert_eq!(served.runs().await.len(), 2);
 
     // The other addresses have limits, too.
     let large = json!({"workflow": NAME, "inputs": {"title": "x".repeat(5 << 20)}});
@@ -304,7 +308,7 @@ async fn a_gigabyte_is_refused_and_never_held() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_changed_while_both_are_in_use() {
-    let mut served = Served::start(&[("hook.yaml", WORKFLOW)]).await;
+    let mut served = Served::with_workflows(&[("hook.yaml", WORKFLOW)]).await;
     let first = set_secret(&served, &[]);
     let second = set_secret(&served, &[]);
     for (secret, id) in [(&first, "evt-1"), (&second, "evt-2")] {
@@ -330,7 +334,7 @@ async fn a_secret_is_changed_while_both_are_in_use() {
     assert_eq!(wrong.status.code(), Some(3), "{wrong:?}");
     let nobody = served.run(&["triggers", "set-secret", "nobody"]);
     assert_eq!(nobody.status.code(), Some(3), "{nobody:?}");
-    served.serve_again();
+    served.again();
     for (secret, id) in [(&third, "evt-3"), (&given, "evt-4")] {
         let (status, answer) = served.event(secret, id, &contract("Lease")).await;
         assert_eq!(status, 202, "{answer}");
@@ -357,7 +361,7 @@ async fn a_secret_is_changed_while_both_are_in_use() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_order_to_end_lets_a_request_finish_and_waits_for_none_for_ever() {
-    let mut served = Served::start(&[("hook.yaml", WORKFLOW)]).await;
+    let mut served = Served::with_workflows(&[("hook.yaml", WORKFLOW)]).await;
     let secret = set_secret(&served, &[]);
     let address = served.url.strip_prefix("http://").unwrap().to_owned();
     let body = contract("Lease").to_string();
@@ -392,8 +396,8 @@ async fn the_order_to_end_lets_a_request_finish_and_waits_for_none_for_ever() {
     let took = since.elapsed();
     assert!(took.as_secs() < 20, "{took:?}");
     // What was accepted then is done by the next process, once.
-    served.serve_again();
-    let runs = served.ended(1).await;
+    served.again();
+    let runs = served.all_ended(1).await;
     assert_eq!(runs.len(), 1);
     assert_eq!(runs[0]["state"], "succeeded", "{runs:?}");
     served.end();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::served::Served;
+use crate::base::Served;
 
 fn every(name: &str, time: &str, said: &str) -> String {
     format!(
@@ -31,13 +31,13 @@ async fn outputs(served: &Served) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_moment_has_one_run_over_restarts() {
     let text = every("tick", "1s", "tick");
-    let mut served = Served::start(&[("tick.yaml", &text)]).await;
+    let mut served = Served::with_workflows(&[("tick.yaml", &text)]).await;
     let mut least = 0;
     for _ in 0..3 {
-        least = served.ended(least + 2).await.len();
+        least = served.all_ended(least + 2).await.len();
         served.kill_and_serve();
     }
-    served.ended(least + 1).await;
+    served.all_ended(least + 1).await;
     let mut moments: Vec<String> = outputs(&served)
         .await
         .iter()
@@ -60,7 +60,7 @@ async fn a_workflow_that_changes_is_read_again_and_a_broken_one_goes_on_as_it_wa
         ("yearly.yaml", &yearly),
         ("broken.yaml", broken),
     ];
-    let mut served = Served::start(&files).await;
+    let mut served = Served::with_workflows(&files).await;
     let workflows = served.get("/api/workflows").await;
     let states = |workflows: &Value| -> Vec<String> {
         let list = workflows["workflows"].as_array().unwrap().iter();
@@ -89,7 +89,7 @@ async fn a_workflow_that_changes_is_read_again_and_a_broken_one_goes_on_as_it_wa
         metrics.contains("docket_workflows{state=\"invalid\"} 1\n"),
         "{metrics}"
     );
-    served.ended(1).await;
+    served.all_ended(1).await;
 
     // Spoilt: it goes on as it was.
     let file = served.docket.project().join("tick.yaml");
@@ -98,7 +98,7 @@ async fn a_workflow_that_changes_is_read_again_and_a_broken_one_goes_on_as_it_wa
     assert_eq!(status, 200);
     assert_eq!(states(&reloaded)[1], "tick.yaml \"invalid\" true");
     let before = served.runs().await.len();
-    served.ended(before + 2).await;
+    served.all_ended(before + 2).await;
 
     // Mended, and told by a signal: runs say what it says then.
     std::fs::write(&file, every("tick", "1s", "second")).unwrap();
@@ -139,7 +139,7 @@ async fn a_workflow_that_changes_is_read_again_and_a_broken_one_goes_on_as_it_wa
 #[tokio::test(flavor = "multi_thread")]
 async fn triggers_are_listed_and_reset_with_and_without_a_serving_process() {
     let hourly = every("hourly", "1h", "x");
-    let mut served = Served::start(&[("hourly.yaml", &hourly)]).await;
+    let mut served = Served::with_workflows(&[("hourly.yaml", &hourly)]).await;
     let list = |served: &Served| -> Value {
         let listed = served.run(&["triggers", "list", "--json"]);
         assert!(listed.status.success(), "{listed:?}");
@@ -168,6 +168,6 @@ async fn triggers_are_listed_and_reset_with_and_without_a_serving_process() {
     let quiet = list(&served);
     assert!(quiet["triggers"][0]["next-at"].is_string(), "{quiet}");
     reset(&served, "hourly/schedule");
-    served.serve_again();
+    served.again();
     served.end();
 }

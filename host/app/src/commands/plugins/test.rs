@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{component_file, look, read};
-use crate::cli::{Global, TestArgs};
+use crate::cli::{Global, PluginTestArgs};
 use crate::exit::{Exit, Failed};
 use crate::host;
 use crate::render::{self, note};
@@ -25,7 +25,7 @@ pub(super) async fn check(global: &Global, plugin: &Path) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
-pub(super) async fn run(global: &Global, arguments: &TestArgs) -> Result<Exit> {
+pub(super) async fn run(global: &Global, arguments: &PluginTestArgs) -> Result<Exit> {
     let file = component_file(&arguments.plugin)?;
     let folder = cases_folder(arguments, &file);
     let mut cases = read_cases(&folder).map_err(|error| unreadable(&error))?;
@@ -78,7 +78,7 @@ pub(super) async fn run(global: &Global, arguments: &TestArgs) -> Result<Exit> {
     Ok(tally.end())
 }
 
-fn cases_folder(arguments: &TestArgs, file: &Path) -> PathBuf {
+fn cases_folder(arguments: &PluginTestArgs, file: &Path) -> PathBuf {
     if let Some(folder) = &arguments.cases {
         return folder.clone();
     }

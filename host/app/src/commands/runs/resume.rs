@@ -100,10 +100,12 @@ pub(super) fn pruned(pruned: &Value, as_json: bool) -> Exit {
     match as_json {
         true => render::line(&pruned.to_string()),
         false => note!(
-            "{} runs and {} documents ({}) removed",
+            "{} runs and {} documents ({}) removed; the journal is smaller by {}, and has {} to spare",
             count("runs"),
             count("documents"),
-            render::bytes(count("bytes"))
+            render::bytes(count("bytes")),
+            render::bytes(count("journal-freed")),
+            render::bytes(count("journal-free"))
         ),
     }
     Exit::Success

@@ -8,25 +8,10 @@ use std::path::PathBuf;
 use self::value::{address, addresses, endpoints, is_tenant, limits, mailboxes, origin};
 use super::{CODES, Project};
 use crate::reader::{Fields, Reader};
+use crate::schema::words;
 use crate::yaml::{Entry, Kind, Name, Node};
 use crate::{Cloud, ConnectionKind, ConnectionSpec};
 
-const KEYS: [&str; 14] = [
-    "kind",
-    "tenant",
-    "client-id",
-    "account",
-    "cloud",
-    "authority",
-    "provider",
-    "endpoints",
-    "mailboxes",
-    "redirect-uri",
-    "fallback",
-    "limits",
-    "allow-addresses",
-    "ca-file",
-];
 /// Words that secrets go by elsewhere.
 const SECRETS: [&str; 9] = [
     "secret",
@@ -44,8 +29,7 @@ const SECRETS: [&str; 9] = [
 pub(super) fn read(reader: &mut Reader<'_>, name: &Name, node: &Node) -> Option<ConnectionSpec> {
     let what = format!("the connection `{}`", name.text);
     secrets(reader, name, node);
-    let known: Vec<&str> = KEYS.iter().chain(&SECRETS).copied().collect();
-    let fields = reader.fields(node, &what, &known, &[]);
+    let fields = reader.fields_besides(node, &what, &words::CONNECTION, &SECRETS);
     let kind = match fields.get("kind") {
         Some(node) => word(
             reader,

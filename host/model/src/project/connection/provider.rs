@@ -5,18 +5,9 @@ use std::collections::BTreeMap;
 use super::SECRETS;
 use super::value::url;
 use crate::reader::Reader;
+use crate::schema::words;
 use crate::yaml::{Name, Node};
 use crate::{ConnectionKind, ProviderSpec};
-
-const KEYS: [&str; 7] = [
-    "authorize-url",
-    "token-url",
-    "device-url",
-    "issuer",
-    "jwks-url",
-    "token-for",
-    "scopes",
-];
 
 pub(super) fn read(
     reader: &mut Reader<'_>,
@@ -25,8 +16,7 @@ pub(super) fn read(
     kind: Option<ConnectionKind>,
 ) -> Option<ProviderSpec> {
     let what = format!("the provider of `{}`", name.text);
-    let known: Vec<&str> = KEYS.iter().chain(&SECRETS).copied().collect();
-    let fields = reader.fields(node, &what, &known, &[]);
+    let fields = reader.fields_besides(node, &what, &words::PROVIDER, &SECRETS);
     let mut at = |key: &str| {
         let node = fields.get(key)?;
         url(reader, node, &format!("`{key}`"))

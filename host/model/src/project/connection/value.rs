@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::ConnectionLimits;
 use crate::reader::Reader;
+use crate::schema::words;
 use crate::yaml::{Entry, Node};
 
 pub(super) fn is_address(text: &str) -> bool {
@@ -79,7 +80,7 @@ pub(in crate::project) fn url(reader: &mut Reader<'_>, node: &Node, what: &str) 
 }
 
 pub(super) fn limits(reader: &mut Reader<'_>, node: &Node) -> ConnectionLimits {
-    let fields = reader.fields(node, "`limits`", &["at-a-time", "per-10-minutes"], &[]);
+    let fields = reader.fields(node, "`limits`", &words::LIMITS);
     let mut limits = ConnectionLimits::default();
     let mut number = |key: &str, most: u32| {
         let node = fields.get(key)?;
