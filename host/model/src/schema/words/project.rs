@@ -60,25 +60,23 @@ pub(crate) static SIGNATURES: Words = Words {
     rows: &[
         word(
             "policy",
-            Form::OneOf(&["off", "warn", "require"]),
-            "What happens to a plugin without a signature by one of the keys: nothing (`off`, where \
-             nothing is said), a warning, or it is refused.",
+            Form::OneOf(&["require", "warn", "off"]),
+            "What happens to a plugin without a signature by one of the keys: it is refused, it is \
+             said, or nothing.",
         ),
         word(
             "keys",
             Form::List(&Form::Text),
-            "The files of the public keys, from the project's folder.",
+            "The files of the public keys, as cosign writes them, from the project's folder.",
         ),
     ],
-    rules: Some(signature_rules),
+    rules: Some(|| {
+        json!({
+            "if": {"required": ["policy"], "properties": {"policy": {"enum": ["require", "warn"]}}},
+            "then": {"required": ["keys"], "properties": {"keys": {"minItems": 1}}}
+        })
+    }),
 };
-
-fn signature_rules() -> Value {
-    json!({
-        "if": {"properties": {"policy": {"enum": ["warn", "require"]}}, "required": ["policy"]},
-        "then": {"properties": {"keys": {"minItems": 1}}, "required": ["keys"]}
-    })
-}
 
 /// `sign-in-hook`.
 pub(crate) static SIGN_IN_HOOK: Words = Words {
@@ -334,7 +332,8 @@ pub(crate) static PLUGIN: Words = Words {
         word(
             "source",
             Form::Text,
-            "The component's file, from the project's folder.",
+            "The component's file, from the project's folder; or where it is fetched from: `https://…` or \
+             `oci://registry/repository:tag`.",
         )
         .required(),
         word(
@@ -349,8 +348,10 @@ pub(crate) static PLUGIN: Words = Words {
         .required(),
     ],
     rules: Some(|| {
-        json!({"properties": {"source": {
-            "anyOf": [{"not": {"pattern": "://"}}, {"pattern": "^(https|oci)://"}]
-        }}})
+        let source = json!({"anyOf": [
+            {"not": {"pattern": "://"}},
+            {"pattern": "^(https|oci)://"}
+        ]});
+        json!({"properties": {"source": source}})
     }),
 };
