@@ -200,7 +200,7 @@ mod tests {
             (names, rest)
         };
         assert_eq!(rooms("engine"), (vec!["engine"], None));
-        assert_eq!(rooms("model"), (vec!["evaluate"], None));
+        assert_eq!(rooms("model"), (vec!["evaluate", "validate"], None));
         assert_eq!(rooms("engine/mails"), (vec!["engine"], Some("mails")));
         assert_eq!(rooms("call").0.len(), BENCHES.len());
         assert_eq!(rooms("call").1, Some("call"));

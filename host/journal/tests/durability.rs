@@ -66,7 +66,7 @@ fn appended(number: usize) -> (RunId, u64, Event) {
     let event = match turn {
         0 => started(100),
         // Now and then one that needs pages of its own.
-        _ if number % 7 == 0 => event(EventKind::ItemsExpanded {
+        _ if number.is_multiple_of(7) => event(EventKind::ItemsExpanded {
             step: "s".into(),
             items: vec!["x".repeat(9_000).into()],
         }),

@@ -207,7 +207,6 @@ async fn a_crash_leaves_in_doubt_only_what_was_under_way() {
     while lab.tenant.state().faults()[0].hits < 4 {
         tokio::task::yield_now().await;
     }
-    drives.shutdown().await;
     let mut intended = 0;
     for run in &runs {
         let is_intent = |event: &&Event| matches!(event.kind, EventKind::EffectIntended { .. });
@@ -220,6 +219,7 @@ async fn a_crash_leaves_in_doubt_only_what_was_under_way() {
             .count();
     }
     assert_eq!(intended, 4, "as many as a mailbox takes at a time");
+    drives.shutdown().await;
     lab.tenant.state().clear_faults();
     for run in &runs {
         let result = loop {

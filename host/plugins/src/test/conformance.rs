@@ -57,7 +57,7 @@ impl Bench {
         first: &Performance,
     ) -> Result<Vec<Conformance>, CaseError> {
         let mut found = vec![self.again(case, first).await?];
-        let unsafe_calls = first.effects.iter().filter(|done| is_unsafe(done));
+        let unsafe_calls = first.effects.iter().filter(is_unsafe);
         for (at, (call, _)) in unsafe_calls.enumerate() {
             for has_reached in [false, true] {
                 let broken = Break { at, has_reached };

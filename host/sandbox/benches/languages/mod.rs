@@ -12,8 +12,8 @@ use docket_model::StepResult;
 use serde_json::{Value, json};
 use wasmtime::{Config, Engine, Instance, Module, Store};
 
-use crate::outside::{Memory, Outside, text};
-use crate::{another_sandbox, row, run, runtime, setup};
+use crate::outside::text;
+use crate::{another_sandbox, row, run, setup};
 
 /// Calls of a plugin, and loads of it.
 const CALLS: usize = 200;

@@ -163,6 +163,7 @@ pub(crate) fn plan(steps: u32) -> Plan {
         workflow: "w".to_owned(),
         source: Digest::of(b"source"),
         inputs: Default::default(),
+        triggers: Default::default(),
         steps: (0..steps).map(step).collect(),
         on_error: Vec::new(),
         timeout: None,

@@ -350,7 +350,7 @@ async fn a_secret_is_changed_while_both_are_in_use() {
             } else if path.file_name().is_some_and(|name| name != "given") {
                 let bytes = std::fs::read(&path).unwrap();
                 for secret in [&first, &second, &third, &given] {
-                    let needle = secret[6..].as_bytes();
+                    let needle = &secret.as_bytes()[6..];
                     let is_there = bytes.windows(needle.len()).any(|part| part == needle);
                     assert!(!is_there, "{}", path.display());
                 }

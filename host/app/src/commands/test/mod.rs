@@ -173,11 +173,8 @@ fn read(bench: &Workbench, file: &Path) -> Result<Option<Tests>> {
         return Ok(None);
     };
     for case in &suite.cases {
-        for name in case
-            .inputs
-            .keys()
-            .filter(|name| !plan.inputs.contains_key(*name))
-        {
+        let is_known = |name: &&String| plan.inputs.contains_key(*name);
+        if let Some(name) = case.inputs.keys().find(|name| !is_known(name)) {
             note!(
                 "error: {}: the case `{}` gives the input `{name}`, which the workflow does not have",
                 file.display(),
