@@ -10,7 +10,9 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use crate::tally::Tally;
 
 /// The languages, by the names of the examples' folders and of the templates; and the program without
 /// which they are skipped.
@@ -22,13 +24,6 @@ const LANGUAGES: [(&str, Option<&str>); 3] = [
 
 /// What building leaves behind, and no example's source.
 const MADE: [&str; 4] = ["build", "node_modules", "target", "__pycache__"];
-
-#[derive(Debug, Default)]
-struct Tally {
-    passed: u64,
-    failed: u64,
-    skipped: u64,
-}
 
 /// Builds and tests the examples, and a new project of each template (`new-rust`), whose name holds
 /// `only`.
@@ -69,22 +64,7 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> Result<ExitCode> {
             }
         }
     }
-    let Tally {
-        passed,
-        failed,
-        skipped,
-    } = tally;
-    emit(&json!({"passed": passed, "failed": failed, "skipped": skipped}).to_string());
-    Ok(if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-#[allow(clippy::print_stdout, reason = "this is the chore's result")]
-fn emit(line: &str) {
-    println!("{line}");
+    Ok(tally.end())
 }
 
 fn runs(program: &str) -> bool {

@@ -9,6 +9,7 @@ mod examples;
 mod guests;
 mod hostile;
 mod referees;
+mod tally;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use crate::tally::Tally;
 
 /// What is refereed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -56,13 +58,6 @@ const NODE: u32 = 20;
 const PYTHON: (u32, u32) = (3, 11);
 
 /// What came of the cases.
-#[derive(Debug, Default)]
-struct Tally {
-    passed: u32,
-    failed: u32,
-    skipped: u32,
-}
-
 impl Tally {
     fn pass(&mut self, case: &str) {
         self.passed += 1;
@@ -108,17 +103,7 @@ pub(crate) fn run(root: &Path, suite: Suite, only: Option<&str>) -> Result<ExitC
         }
     }
     drop(tenant);
-    let Tally {
-        passed,
-        failed,
-        skipped,
-    } = tally;
-    emit(&json!({"passed": passed, "failed": failed, "skipped": skipped}).to_string());
-    Ok(if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(tally.end())
 }
 
 #[allow(clippy::print_stdout, reason = "this is the chore's result")]

@@ -39,6 +39,15 @@ impl Binary {
         }
     }
 
+    /// For a project that is in this folder already; its data folder and key lie in it, too.
+    pub(crate) fn within(project: &Path) -> Self {
+        Self {
+            project: project.to_owned(),
+            data: project.join("data"),
+            key: project.join("vault.key"),
+        }
+    }
+
     /// Copies the example workflows into the project.
     pub(crate) fn copy_examples(&self) {
         let file = self.project.join("docket.yaml");

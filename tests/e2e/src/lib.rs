@@ -14,6 +14,7 @@ mod desk;
 mod lab;
 pub mod measure;
 mod plain;
+mod project;
 mod time;
 
 pub use binary::{Binary, program};
@@ -21,4 +22,5 @@ pub use crash::{CrashingStore, Unsynced};
 pub use desk::{Authorized, Desk};
 pub use lab::{Ground, Host, Lab, Silent, TenantFacts, components};
 pub use plain::Plain;
+pub use project::Project;
 pub use time::LabClock;

@@ -4,71 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
 
-use docket_e2e::components;
+use docket_e2e::Project;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// A project in a folder of its own.
-struct Project(TempDir);
-
-impl Project {
-    fn new(yaml: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("docket.yaml"), yaml).unwrap();
-        Self(folder)
-    }
-
-    fn path(&self, file: &str) -> PathBuf {
-        self.0.path().join(file)
-    }
-
-    fn read(&self, file: &str) -> String {
-        fs::read_to_string(self.path(file)).unwrap()
-    }
-
-    /// Puts a built component into the project.
-    fn put(&self, component: &str, file: &str) {
-        let from = components().join(component).with_extension("wasm");
-        fs::copy(from, self.path(file)).unwrap();
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let test = std::env::current_exe().unwrap();
-        // `target/debug/deps/test-1234` stands beside `target/debug/docket`.
-        let docket = test.ancestors().nth(2).unwrap().join("docket");
-        Command::new(docket)
-            .args(arguments)
-            .args(["-C", self.0.path().to_str().unwrap()])
-            .arg("--data")
-            .arg(self.path("data"))
-            .arg("--key-file")
-            .arg(self.path("vault.key"))
-            .env_remove("DOCKET_LOG")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    /// Runs it, and gives its output and its errors; it must end with this code.
-    fn ends(&self, arguments: &[&str], code: i32) -> (String, String) {
-        let output = self.run(arguments);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (out, err) = (text(&output.stdout), text(&output.stderr));
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{arguments:?}\n{out}{err}"
-        );
-        (out, err)
-    }
-
-    fn file(&self, file: &str) -> String {
-        self.path(file).to_str().unwrap().to_owned()
-    }
-}
 
 const YAML: &str = "# Ours.\nconnections: {}\n";
 
@@ -286,7 +224,7 @@ fn a_component_is_checked_and_tested() {
 #[test]
 fn new_plugins_are_written_and_nothing_is_overwritten() {
     let project = Project::new(YAML);
-    let place = project.0.path().to_str().unwrap();
+    let place = &project.file("");
     for (language, file) in [
         ("rust", "src/lib.rs"),
         ("js", "src/plugin.js"),

@@ -5,13 +5,12 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use docket_connections::{Fetch, Fetched, Fetcher};
-use docket_e2e::components;
+use docket_e2e::{Project, components};
 use docket_model::Digest;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -153,52 +152,6 @@ impl Drop for Registry {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-    }
-}
-
-/// A project in a folder of its own.
-struct Project(TempDir);
-
-impl Project {
-    fn new(yaml: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("docket.yaml"), yaml).unwrap();
-        Self(folder)
-    }
-
-    fn path(&self, file: &str) -> PathBuf {
-        self.0.path().join(file)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let test = std::env::current_exe().unwrap();
-        // `target/debug/deps/test-1234` stands beside `target/debug/docket`.
-        let docket = test.ancestors().nth(2).unwrap().join("docket");
-        Command::new(docket)
-            .args(arguments)
-            .arg("-C")
-            .arg(self.0.path())
-            .arg("--data")
-            .arg(self.path("data"))
-            .arg("--key-file")
-            .arg(self.path("vault.key"))
-            .env_remove("DOCKET_LOG")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    /// Runs it, and gives its output and its errors; it must end with this code.
-    fn ends(&self, arguments: &[&str], code: i32) -> (String, String) {
-        let output = self.run(arguments);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (out, err) = (text(&output.stdout), text(&output.stderr));
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{arguments:?}\n{out}{err}"
-        );
-        (out, err)
     }
 }
 
