@@ -150,10 +150,22 @@ async fn an_administrator_works_while_a_process_serves() {
         .docket
         .run(&[&["vault", "export", backup][..], &with].concat());
     assert_eq!(code(&again), Some(5), "nothing is written over: {again:?}");
-    let before = std::fs::read(served.lab.data().join("vault.key")).unwrap();
+    let key_file = |name: &str| std::fs::read_to_string(served.lab.data().join(name)).unwrap();
+    let newest = |keys: &str| keys.lines().next().unwrap().to_owned();
+    let before = key_file("vault.key");
     served.succeeds(&["vault", "rotate-key"]);
-    let after = std::fs::read(served.lab.data().join("vault.key")).unwrap();
-    assert_ne!(before, after);
+    let after = key_file("vault.key");
+    assert_ne!(newest(&before), newest(&after));
+    // Another place, and another key there: whoever serves knows where its key went.
+    let place = served.lab.data().join("other.key").display().to_string();
+    served.succeeds(&["vault", "rotate-key", "--to-file", &place]);
+    let moved = key_file("other.key");
+    served.succeeds(&["vault", "rotate-key"]);
+    assert_ne!(newest(&moved), newest(&key_file("other.key")));
+    assert_eq!(key_file("vault.key"), after);
+    let home = served.lab.data().join("vault.key").display().to_string();
+    served.succeeds(&["vault", "rotate-key", "--to-file", &home]);
+    let keys = [key_file("vault.key"), key_file("other.key")].concat();
     let import = [&["vault", "import", backup][..], &with].concat();
     assert_eq!(served.json(&import)["stored"], 0);
     let imported = served.json(&[&import[..], &["--replace"]].concat());
@@ -170,8 +182,8 @@ async fn an_administrator_works_while_a_process_serves() {
     assert_eq!(report["lines"][0]["outcome"], "pass", "{report}");
 
     // Whatever went over the loopback is in no log.
-    let key = String::from_utf8(after).unwrap();
-    let mut secrets = vec![old, new, key.trim().to_owned()];
+    let mut secrets = vec![old, new];
+    secrets.extend(keys.lines().map(str::to_owned));
     secrets.extend([PASSPHRASE, WRONG, served.token.as_str()].map(str::to_owned));
     secrets.extend(
         state

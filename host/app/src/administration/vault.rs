@@ -21,33 +21,23 @@ pub(crate) struct NewKey {
 }
 
 /// Encrypts the vault with a new key; says where that is. Blocks on the disk.
-pub(crate) fn rotate(
-    project: &Project,
-    vault: &Vault,
-    from: &KeySource,
-    new: NewKey,
-) -> Result<String, Failed> {
+pub(crate) fn rotate(project: &Project, vault: &Vault, new: NewKey) -> Result<String, Failed> {
     let storage = |error: &dyn std::fmt::Display| Failed::new(Exit::Storage, error.to_string());
-    let other = match (new.to_file, new.to_keyring) {
+    let to = match (new.to_file, new.to_keyring) {
         (Some(file), _) if !file.is_absolute() => {
             let what = "`to-file` is the whole path of a file on this machine";
             return Err(Failed::new(Exit::Usage, what));
         }
-        (Some(file), _) => Some(KeySource::File(file)),
-        (None, true) => Some(project.keyring().map_err(|error| storage(&error))?),
-        (None, false) => None,
+        (Some(file), _) => KeySource::File(file),
+        (None, true) => project.keyring().map_err(|error| storage(&error))?,
+        // Where it is since the last rotation, which may be elsewhere than when this process began.
+        (None, false) => vault.key_source(),
     };
-    let to = match (&other, from) {
-        (Some(other), _) => other,
-        (None, KeySource::Given(_)) => {
-            let what = "the key comes from DOCKET_VAULT_KEY, which cannot be changed from here";
-            return Err(
-                Failed::new(Exit::Usage, what).with_help("give --to-file FILE or --to-keyring")
-            );
-        }
-        (None, from) => from,
-    };
-    vault.rotate(to).map_err(|error| storage(&error))?;
+    if matches!(to, KeySource::Given(_)) {
+        let what = "the key comes from DOCKET_VAULT_KEY, which cannot be changed from here";
+        return Err(Failed::new(Exit::Usage, what).with_help("give --to-file FILE or --to-keyring"));
+    }
+    vault.rotate(&to).map_err(|error| storage(&error))?;
     Ok(match to {
         KeySource::File(path) => path.display().to_string(),
         _ => "the system's keyring".to_owned(),

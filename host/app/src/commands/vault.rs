@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use docket_connections::{KeySource, Vault};
+use docket_connections::Vault;
 use docket_journal::SqliteStore;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
@@ -84,7 +84,6 @@ enum Owner {
     /// This process, which owns the data folder's journal and so its vault.
     Here {
         vault: Vault,
-        key: KeySource,
         _owned: Box<SqliteStore>,
     },
     /// The process that serves the data folder.
@@ -100,14 +99,13 @@ impl Owner {
         let key = project.key_source(global)?;
         Ok(Self::Here {
             vault: host::vault(&project.data, &key)?,
-            key,
             _owned: owned,
         })
     }
 
     async fn rotate(&self, project: &Project, new: NewKey) -> Result<String> {
         match self {
-            Self::Here { vault, key, .. } => Ok(vault::rotate(project, vault, key, new)?),
+            Self::Here { vault, .. } => Ok(vault::rotate(project, vault, new)?),
             Self::There(serving) => {
                 let done = serving.post("/api/vault/rotate-key", &json!(new)).await?;
                 Ok(done["key"].as_str().unwrap_or_default().to_owned())

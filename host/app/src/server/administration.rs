@@ -223,7 +223,7 @@ async fn test(State(service): State<Arc<Service>>, Path(name): Path<String>, bod
 async fn rotate_key(State(service): State<Arc<Service>>, body: Body) -> Answer {
     let new: vault::NewKey = read(body)?;
     let place = administration::aside(&service.host, move |host| {
-        vault::rotate(&host.project, host.connections.vault(), &host.key, new)
+        vault::rotate(&host.project, host.connections.vault(), new)
     });
     Ok(Json(json!({"key": place.await?})))
 }

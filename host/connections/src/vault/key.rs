@@ -1,5 +1,8 @@
 //! The vault's key: 32 random bytes, from the environment, from a file that only its owner reads, or
 //! from the system's keyring.
+//!
+//! Several vaults may share a key file, as all projects of a person do by default. So a file holds
+//! every key that one of them may need, the newest first, and a rotation adds one and removes none.
 
 use std::fmt;
 use std::fs;
@@ -21,12 +24,13 @@ pub(super) const KEY: usize = 32;
 pub(super) struct VaultKey(Zeroizing<[u8; KEY]>);
 
 /// Where the key comes from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum KeySource {
     /// The key itself in base64, as `openssl rand -base64 32` prints it; what the environment
     /// variable `DOCKET_VAULT_KEY` holds.
     Given(SecretString),
-    /// A file with the key in base64, made on first use and readable by its owner alone.
+    /// A file with the key in base64, made on first use and readable by its owner alone. The keys of
+    /// other vaults, and those before a rotation, stand on lines of their own.
     File(PathBuf),
     /// The system's keyring; the key is made on first use.
     Keyring(Keyring),
@@ -37,10 +41,15 @@ const CURRENT: &str = "vault-key";
 /// The key that a rotation is about to use, in a keyring.
 const NEXT: &str = "vault-key-next";
 
-/// Where a key file's successor lies until the vault is encrypted with it.
+/// Where a key file's successor lies until the vault is encrypted with it. It holds all that the file
+/// holds, and so may take its place at any time.
 fn next_of(path: &Path) -> PathBuf {
+    beside(path, ".next")
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".next");
+    name.push(ending);
     PathBuf::from(name)
 }
 
@@ -62,49 +71,65 @@ impl VaultKey {
         Ok(Self(bytes))
     }
 
-    /// Gets the key. `may_create` says whether there is nothing yet that another key was used for.
-    pub(super) fn load(source: &KeySource, may_create: bool) -> Result<Self, VaultError> {
+    /// Gets the keys, the newest first; there is one at least. `may_create` says whether one may be
+    /// made where there is none: nothing was encrypted with it yet.
+    pub(super) fn load(source: &KeySource, may_create: bool) -> Result<Vec<Self>, VaultError> {
         match source {
             KeySource::Keyring(keyring) => match keyring.get(CURRENT)? {
-                Some(text) => Self::decode(text.expose_secret()).ok_or_else(|| {
-                    VaultError::BadKey(format!("{keyring} does not hold a key"))
-                }),
+                Some(text) => Self::decode(text.expose_secret())
+                    .map(|key| vec![key])
+                    .ok_or_else(|| VaultError::BadKey(format!("{keyring} does not hold a key"))),
                 None if may_create => {
                     let key = Self::generate()?;
                     keyring.set(CURRENT, &key.encode())?;
-                    Ok(key)
+                    Ok(vec![key])
                 }
                 None => Err(VaultError::BadKey(format!(
                     "{keyring} holds no key for the vault, and the vault cannot be read without it; restore it, or set DOCKET_VAULT_KEY to the key"
                 ))),
             },
-            KeySource::Given(text) => Self::decode(text.expose_secret()).ok_or_else(|| {
-                VaultError::BadKey(
-                    "DOCKET_VAULT_KEY is not a key; it must be 32 bytes in base64, as `openssl rand -base64 32` prints them".to_owned(),
-                )
-            }),
-            KeySource::File(path) => match fs::read_to_string(path).map(Zeroizing::new) {
-                Ok(text) => {
-                    check_owner_only(path)?;
-                    Self::decode(&text).ok_or_else(|| {
-                        VaultError::BadKey(format!(
-                            "{} does not hold a key; restore it from a backup",
-                            path.display()
-                        ))
-                    })
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound && may_create => {
-                    Self::create(path)
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    Err(VaultError::BadKey(format!(
-                        "the key file {} is missing, and the vault cannot be read without it; restore it from a backup, or set DOCKET_VAULT_KEY to the key",
-                        path.display()
-                    )))
-                }
-                Err(error) => Err(VaultError::io(path, &error)),
+            KeySource::Given(_) => Self::given(source).map(|key| vec![key]),
+            KeySource::File(path) => match Self::read(path)? {
+                Some(keys) => Ok(keys),
+                None if may_create => Self::create(path),
+                None => Err(VaultError::BadKey(format!(
+                    "the key file {} is missing, and the vault cannot be read without it; restore it from a backup, or set DOCKET_VAULT_KEY to the key",
+                    path.display()
+                ))),
             },
         }
+    }
+
+    /// The key that the operator gave.
+    fn given(source: &KeySource) -> Result<Self, VaultError> {
+        let key = match source {
+            KeySource::Given(text) => Self::decode(text.expose_secret()),
+            KeySource::File(_) | KeySource::Keyring(_) => None,
+        };
+        key.ok_or_else(|| {
+            VaultError::BadKey(
+                "DOCKET_VAULT_KEY is not a key; it must be 32 bytes in base64, as `openssl rand -base64 32` prints them".to_owned(),
+            )
+        })
+    }
+
+    /// The keys of a file; `None` where there is no file.
+    fn read(path: &Path) -> Result<Option<Vec<Self>>, VaultError> {
+        let text = match fs::read_to_string(path).map(Zeroizing::new) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(VaultError::io(path, &error)),
+        };
+        check_owner_only(path)?;
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        let keys: Option<Vec<Self>> = lines.map(Self::decode).collect();
+        let keys = keys.filter(|keys| !keys.is_empty()).ok_or_else(|| {
+            VaultError::BadKey(format!(
+                "{} does not hold a key; restore it from a backup",
+                path.display()
+            ))
+        })?;
+        Ok(Some(keys))
     }
 
     pub(super) fn from_bytes(bytes: &[u8; KEY]) -> Self {
@@ -123,17 +148,27 @@ impl VaultKey {
     /// where it was given.
     pub(super) fn make_next(source: &KeySource) -> Result<Self, VaultError> {
         match source {
-            KeySource::Given(_) => Self::load(source, false),
-            KeySource::File(path) if !path.exists() => Self::create(path),
+            KeySource::Given(_) => Self::given(source),
             KeySource::File(path) => {
-                // What an interrupted rotation left behind opens nothing.
-                let next = next_of(path);
-                match fs::remove_file(&next) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        Err(VaultError::io(&next, &error))
+                // Another vault's rotation that read the same keys would leave this one's out.
+                let _alone = lock(path)?;
+                let key = Self::generate()?;
+                let mut keys = vec![key.copy()];
+                // In this order: what takes the file's place in between is in the first.
+                for file in [&next_of(path), path] {
+                    for other in Self::read(file)?.into_iter().flatten() {
+                        if !keys.iter().any(|known| known.bytes() == other.bytes()) {
+                            keys.push(other);
+                        }
                     }
-                    _ => Self::create(&next),
                 }
+                let next = next_of(path);
+                let written = Self::write(&keys, &next).and_then(|file| {
+                    file.persist(&next).map_err(|error| error.error)?;
+                    super::sync_folder(super::folder_of(&next))
+                });
+                written.map_err(|error| VaultError::io(&next, &error))?;
+                Ok(key)
             }
             KeySource::Keyring(keyring) => {
                 let key = Self::generate()?;
@@ -143,20 +178,15 @@ impl VaultKey {
         }
     }
 
-    /// The key that [`VaultKey::make_next`] made, where the rotation to it has not ended.
-    pub(super) fn load_next(source: &KeySource) -> Result<Option<Self>, VaultError> {
+    /// The keys of a rotation that has not ended; none where there is no such rotation.
+    pub(super) fn load_next(source: &KeySource) -> Result<Vec<Self>, VaultError> {
         match source {
-            KeySource::Given(_) => Ok(None),
-            KeySource::File(path) => {
-                let next = next_of(path);
-                match next.exists() {
-                    true => Self::load(&KeySource::File(next), false).map(Some),
-                    false => Ok(None),
-                }
-            }
+            KeySource::Given(_) => Ok(Vec::new()),
+            KeySource::File(path) => Ok(Self::read(&next_of(path))?.unwrap_or_default()),
             KeySource::Keyring(keyring) => {
                 let text = keyring.get(NEXT)?;
-                Ok(text.and_then(|text| Self::decode(text.expose_secret())))
+                let key = text.and_then(|text| Self::decode(text.expose_secret()));
+                Ok(key.into_iter().collect())
             }
         }
     }
@@ -170,7 +200,7 @@ impl VaultKey {
                 match fs::rename(&next, path) {
                     Ok(()) => super::sync_folder(super::folder_of(path))
                         .map_err(|error| VaultError::io(path, &error)),
-                    // It was made in its place at once.
+                    // Another vault's rotation was faster, and has put it there.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                     Err(error) => Err(VaultError::io(&next, &error)),
                 }
@@ -191,29 +221,50 @@ impl VaultKey {
         bytes.as_slice().try_into().ok().map(Self::from_bytes)
     }
 
-    /// Makes the file whole or not at all, and never over another.
-    fn create(path: &Path) -> Result<Self, VaultError> {
-        let key = Self::generate()?;
-        let text = key.encode();
-        let folder = super::folder_of(path);
-        let written = super::create_folder(folder).and_then(|()| {
-            // A temporary file is its owner's alone from the start.
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            file.write_all(text.expose_secret().as_bytes())?;
-            file.as_file().sync_all()?;
+    /// Makes a file with one key, whole or not at all, and never over another.
+    fn create(path: &Path) -> Result<Vec<Self>, VaultError> {
+        let keys = vec![Self::generate()?];
+        let written = Self::write(&keys, path).and_then(|file| {
             match file.persist_noclobber(path) {
-                Ok(_) => super::sync_folder(folder).map(|()| true),
+                Ok(_) => super::sync_folder(super::folder_of(path)).map(|()| true),
                 // Another process was faster.
                 Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
                 Err(error) => Err(error.error),
             }
         });
         match written {
-            Ok(true) => Ok(key),
+            Ok(true) => Ok(keys),
             Ok(false) => Self::load(&KeySource::File(path.to_owned()), false),
             Err(error) => Err(VaultError::io(path, &error)),
         }
     }
+
+    /// Writes keys, a line each, to a file that has no name yet, in the folder of `path`.
+    fn write(keys: &[Self], path: &Path) -> io::Result<tempfile::NamedTempFile> {
+        let folder = super::folder_of(path);
+        super::create_folder(folder)?;
+        // A temporary file is its owner's alone from the start.
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        for key in keys {
+            file.write_all(key.encode().expose_secret().as_bytes())?;
+            file.write_all(b"\n")?;
+        }
+        file.as_file().sync_all()?;
+        Ok(file)
+    }
+}
+
+/// Keeps other rotations from a key file until it is dropped.
+fn lock(path: &Path) -> Result<fs::File, VaultError> {
+    let beside = beside(path, ".lock");
+    let locked = super::create_folder(super::folder_of(path)).and_then(|()| {
+        let mut options = fs::OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        let file = options.open(&beside)?;
+        file.lock()?;
+        Ok(file)
+    });
+    locked.map_err(|error| VaultError::io(&beside, &error))
 }
 
 #[cfg(unix)]
@@ -255,7 +306,7 @@ mod tests {
         ] {
             let found = VaultKey::load(&KeySource::Given(text.clone().into()), true);
             match found {
-                Ok(key) => assert!(is_key && !format!("{key:?}").contains('7')),
+                Ok(keys) => assert!(is_key && !format!("{keys:?}").contains('7')),
                 Err(error) => {
                     let error = error.to_string();
                     assert!(!is_key && error.contains("openssl rand"), "{error}");
@@ -277,10 +328,40 @@ mod tests {
         );
         let first = VaultKey::load(&source, true).unwrap();
         let second = VaultKey::load(&source, false).unwrap();
-        assert_eq!(first.bytes(), second.bytes());
-        fs::write(&path, "cut").unwrap();
-        let cut = VaultKey::load(&source, true).unwrap_err().to_string();
-        assert!(cut.contains("backup"), "{cut}");
+        assert_eq!(first[0].bytes(), second[0].bytes());
+        let good = fs::read_to_string(&path).unwrap();
+        for cut in ["cut", "", "\n", &format!("{good}cut\n")] {
+            fs::write(&path, cut).unwrap();
+            let error = VaultKey::load(&source, true).unwrap_err().to_string();
+            assert!(error.contains("backup"), "{cut:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_keeps_every_key_whoever_rotates_and_wherever_it_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = KeySource::File(folder.path().join("vault.key"));
+        let mut made = VaultKey::load(&source, true).unwrap();
+        // The second rotation finds the first one's unfinished.
+        for is_finished in [true, false, false, true, false] {
+            let key = VaultKey::make_next(&source).unwrap();
+            if is_finished {
+                key.promote_next(&source).unwrap();
+            }
+            made.push(key);
+            let kept = match VaultKey::load_next(&source).unwrap() {
+                next if next.is_empty() => VaultKey::load(&source, false).unwrap(),
+                next => next,
+            };
+            let kept: Vec<_> = kept.iter().map(VaultKey::bytes).collect();
+            let newest_first: Vec<_> = made.iter().rev().map(VaultKey::bytes).collect();
+            assert_eq!(kept, newest_first);
+        }
+        // Where another's rotation has put it in its place, there is nothing left to do.
+        for _ in 0..2 {
+            made[0].promote_next(&source).unwrap();
+        }
+        assert_eq!(VaultKey::load(&source, false).unwrap().len(), 6);
     }
 
     #[cfg(unix)]

@@ -20,7 +20,7 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ pub struct Vault(Arc<Inner>);
 
 struct Inner {
     folder: PathBuf,
+    /// Where the operator's key is kept; held while that changes.
+    source: Mutex<KeySource>,
     ring: RwLock<Arc<Ring>>,
     /// Read by whoever writes a record, written by a rotation while it writes one again.
     writing: RwLock<()>,
@@ -128,27 +130,29 @@ impl Vault {
     /// header; the disk's.
     pub fn open(folder: &Path, source: &KeySource) -> Result<Self, VaultError> {
         create_folder(folder).map_err(|error| VaultError::io(folder, &error))?;
-        let path = folder.join(HEADER);
-        let header = read(&path, RESTORE)?;
+        let header = read(&folder.join(HEADER), RESTORE)?;
         let is_renewing = header.as_ref().is_some_and(|header| header.renewing);
-        let ring = match header {
+        let (key, ring) = match header {
             Some(header) => unlock(folder, source, &header)?,
-            None => {
-                let key = VaultKey::load(source, true)?;
-                let ring = Ring::generate()?;
-                write_header(folder, &key, &ring, false)?;
-                ring
-            }
+            None => make(folder, source)?,
         };
         let vault = Self(Arc::new(Inner {
             folder: folder.to_owned(),
+            source: Mutex::new(source.clone()),
             ring: RwLock::new(Arc::new(ring)),
             writing: RwLock::new(()),
         }));
         if is_renewing {
-            vault.renew_records()?;
+            vault.renew_records(&key)?;
         }
         Ok(vault)
+    }
+
+    /// Where the operator's key is kept, as the last rotation left it.
+    #[must_use]
+    pub fn key_source(&self) -> KeySource {
+        let source = self.0.source.lock().unwrap_or_else(PoisonError::into_inner);
+        source.clone()
     }
 
     /// Encrypts a secret for a place outside of the vault, such as the journal. It can be opened only
@@ -274,13 +278,7 @@ impl Vault {
 
     /// The files of all records.
     fn files(&self) -> Result<Vec<PathBuf>, VaultError> {
-        let folder = &self.0.folder;
-        let entries = fs::read_dir(folder).map_err(|error| VaultError::io(folder, &error))?;
-        Ok(entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
-            .filter(|path| !path.ends_with(HEADER))
-            .collect())
+        records_in(&self.0.folder)
     }
 
     fn ring(&self) -> Arc<Ring> {
@@ -323,21 +321,55 @@ fn text_of(
         })
 }
 
+/// The files of all records in a vault's folder.
+fn records_in(folder: &Path) -> Result<Vec<PathBuf>, VaultError> {
+    let entries = fs::read_dir(folder).map_err(|error| VaultError::io(folder, &error))?;
+    Ok(entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+        .filter(|path| !path.ends_with(HEADER))
+        .collect())
+}
+
+/// A new vault's key and ring.
+fn make(folder: &Path, source: &KeySource) -> Result<(VaultKey, Ring), VaultError> {
+    // With another ring nobody could ever read what is there.
+    if !records_in(folder)?.is_empty() {
+        return Err(VaultError::Damaged {
+            path: folder.join(HEADER).display().to_string(),
+            problem: "it is missing, and there are records that only it opens".to_owned(),
+            remedy: RESTORE.to_owned(),
+        });
+    }
+    let keys = VaultKey::load(source, true)?;
+    let key = keys.into_iter().next();
+    let key = key.ok_or_else(|| VaultError::BadKey("there is no key".to_owned()))?;
+    let ring = Ring::generate()?;
+    write_header(folder, &key, &ring, false)?;
+    Ok((key, ring))
+}
+
 /// Opens the ring with the operator's key, or with the one that an interrupted rotation made.
-fn unlock(folder: &Path, source: &KeySource, header: &File) -> Result<Ring, VaultError> {
-    let open = |key: &VaultKey| open_ring(key, header);
-    let current = VaultKey::load(source, false);
-    if let Some(ring) = current.as_ref().ok().and_then(open) {
-        return Ok(ring);
+fn unlock(
+    folder: &Path,
+    source: &KeySource,
+    header: &File,
+) -> Result<(VaultKey, Ring), VaultError> {
+    let open = |key: VaultKey| open_ring(&key, header).map(|ring| (key, ring));
+    let problem = match VaultKey::load(source, false) {
+        Ok(keys) => match keys.into_iter().find_map(open) {
+            Some(opened) => return Ok(opened),
+            None => VaultError::WrongKey(folder.display().to_string()),
+        },
+        Err(problem) => problem,
+    };
+    match VaultKey::load_next(source)?.into_iter().find_map(open) {
+        Some((key, ring)) => {
+            key.promote_next(source)?;
+            Ok((key, ring))
+        }
+        None => Err(problem),
     }
-    if let Some(next) = VaultKey::load_next(source)?
-        && let Some(ring) = open(&next)
-    {
-        next.promote_next(source)?;
-        return Ok(ring);
-    }
-    current?;
-    Err(VaultError::WrongKey(folder.display().to_string()))
 }
 
 /// The ring, where this is the key.

@@ -5,7 +5,7 @@
 //! header is replaced the old key opens everything, and from then on the new one does. What was cut
 //! off after that, [`Vault::open`](super::Vault::open) brings to its end.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, RwLockWriteGuard};
 
 use super::cipher::{Purpose, Ring};
 use super::key::VaultKey;
@@ -15,42 +15,32 @@ impl Vault {
     /// Encrypts the vault with another key.
     ///
     /// [`KeySource::Given`] is the new key itself; from then on the vault opens with that one.
-    /// [`KeySource::File`] and [`KeySource::Keyring`] get a new key in the place of the one that they
-    /// hold, and may also be another place than before. Nobody else may have the vault open.
+    /// [`KeySource::File`] and [`KeySource::Keyring`] get a new key, and may also be another place than
+    /// before. In a file the keys that were there stay behind the new one, for other vaults. Nobody
+    /// else may have the vault open.
     ///
     /// # Errors
     /// [`VaultError`]. The vault can be opened all the same, with the old key or with the new one.
     pub fn rotate(&self, to: &KeySource) -> Result<(), VaultError> {
-        self.check_place(to)?;
+        let mut source = self.0.source.lock().unwrap_or_else(PoisonError::into_inner);
+        self.end_rotation(to)?;
         let key = VaultKey::make_next(to)?;
         let ring = self.ring().renewed()?;
         self.adopt_ring(&key, ring)?;
         key.promote_next(to)?;
-        self.renew_records()?;
-        write_header(&self.0.folder, &key, &self.ring(), false)
+        *source = to.clone();
+        self.renew_records(&key)
     }
 
-    /// Sees that a new key destroys no other: neither the one that a rotation which was interrupted
-    /// has made, nor another vault's.
-    fn check_place(&self, to: &KeySource) -> Result<(), VaultError> {
+    /// Sees that a new key destroys none that a rotation which was interrupted has made.
+    fn end_rotation(&self, to: &KeySource) -> Result<(), VaultError> {
         let Some(header) = read(&self.0.folder.join(HEADER), RESTORE)? else {
             return Ok(());
         };
-        if let Some(next) = VaultKey::load_next(to)?
-            && open_ring(&next, &header).is_some()
-        {
-            return next.promote_next(to);
-        }
-        if matches!(to, KeySource::Given(_)) {
-            return Ok(());
-        }
-        // Where there is no key yet, it cannot be loaded.
-        match VaultKey::load(to, false) {
-            Ok(key) if open_ring(&key, &header).is_none() => Err(VaultError::BadKey(
-                "the place for the new key holds another vault's key; name another place"
-                    .to_owned(),
-            )),
-            _ => Ok(()),
+        let next = VaultKey::load_next(to)?;
+        match next.iter().find(|key| open_ring(key, &header).is_some()) {
+            Some(key) => key.promote_next(to),
+            None => Ok(()),
         }
     }
 
@@ -63,15 +53,14 @@ impl Vault {
         Ok(())
     }
 
-    /// Encrypts every record with the ring's newest key. Damaged ones stay as they are.
-    pub(super) fn renew_records(&self) -> Result<(), VaultError> {
+    /// Encrypts every record with the ring's newest key, and notes that this is done. Damaged ones
+    /// stay as they are.
+    pub(super) fn renew_records(&self, key: &VaultKey) -> Result<(), VaultError> {
         let ring = self.ring();
+        // Whoever began to write a record with the ring before has ended, and it is among the files.
+        drop(self.writes_alone());
         for path in self.files()? {
-            let _nobody_writes = self
-                .0
-                .writing
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
+            let _nobody_writes = self.writes_alone();
             let Ok(Some(file)) = read(&path, RESTORE) else {
                 continue;
             };
@@ -83,7 +72,14 @@ impl Vault {
                 self.write_record(&ring, id, &plain)?;
             }
         }
-        Ok(())
+        write_header(&self.0.folder, key, &ring, false)
+    }
+
+    fn writes_alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.0
+            .writing
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -164,7 +160,7 @@ mod tests {
         let text = vault.get(name.id()).unwrap().unwrap();
         vault.put(name.id(), &text).unwrap();
         snapshot("one record is encrypted again");
-        vault.renew_records().unwrap();
+        vault.renew_records(&key).unwrap();
         snapshot("all records are");
         for (what, at) in &taken {
             for _ in 0..2 {
@@ -172,6 +168,9 @@ mod tests {
             }
             let is_left = at.path().join("vault.key.next").exists();
             assert_eq!(is_left, *what == "the new key is made", "{what}");
+            // It was brought to its end, and nothing is encrypted again by the next one who opens it.
+            let header = fs::read_to_string(at.path().join("vault").join(HEADER)).unwrap();
+            assert!(!header.contains("renewing"), "{what}");
             // And it can be rotated from there.
             let vault = Vault::open(&at.path().join("vault"), &source(at.path())).unwrap();
             vault.rotate(&source(at.path())).unwrap();
@@ -186,6 +185,7 @@ mod tests {
         let vault = filled(folder.path());
         let sealed = vault.seal("run/1", "https://outlook.test/").unwrap();
         let old_key = fs::read_to_string(folder.path().join("vault.key")).unwrap();
+        assert_eq!(old_key.lines().count(), 1);
         let header = folder.path().join("vault").join(HEADER);
         let old_header = fs::read(&header).unwrap();
         vault.rotate(&source(folder.path())).unwrap();
@@ -218,14 +218,14 @@ mod tests {
         let elsewhere = KeySource::File(folder.path().join("other.key"));
         vault.rotate(&elsewhere).unwrap();
         opens(folder.path(), &elsewhere);
-        // Another vault's key is not overwritten.
+        // Another vault's key stays where it is.
         let other = KeySource::File(folder.path().join("theirs.key"));
         Vault::open(&folder.path().join("theirs"), &other).unwrap();
-        let error = vault.rotate(&other).unwrap_err().to_string();
-        assert!(error.contains("another vault's key"), "{error}");
+        vault.rotate(&other).unwrap();
         Vault::open(&folder.path().join("theirs"), &other).unwrap();
-        opens(folder.path(), &elsewhere);
-        // Nor is the key of a rotation that could not end, by the next one in the same process.
+        opens(folder.path(), &other);
+        vault.rotate(&elsewhere).unwrap();
+        // And so does that of a rotation that could not end, whoever rotates next.
         let key = VaultKey::make_next(&elsewhere).unwrap();
         vault
             .adopt_ring(&key, vault.ring().renewed().unwrap())
@@ -236,6 +236,33 @@ mod tests {
         let error = vault.rotate(&bad).unwrap_err().to_string();
         assert!(!error.contains("canary"), "{error}");
         opens(folder.path(), &elsewhere);
+    }
+
+    #[test]
+    fn vaults_that_share_a_key_file_are_rotated_one_by_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, key) = (folder.path(), source(folder.path()));
+        let vault = filled(here);
+        let theirs = Vault::open(&here.join("theirs"), &key).unwrap();
+        theirs.put(id("carla"), &"carla".into()).unwrap();
+        let still_opens = || {
+            opens(here, &key);
+            let theirs = Vault::open(&here.join("theirs"), &key).unwrap();
+            assert!(theirs.get(id("carla")).unwrap().is_some());
+        };
+        vault.rotate(&key).unwrap();
+        still_opens();
+        theirs.rotate(&key).unwrap();
+        still_opens();
+        // One breaks off where its key is nowhere else, and the other one goes on.
+        let cut = VaultKey::make_next(&key).unwrap();
+        vault
+            .adopt_ring(&cut, vault.ring().renewed().unwrap())
+            .unwrap();
+        theirs.rotate(&key).unwrap();
+        still_opens();
+        theirs.rotate(&key).unwrap();
+        still_opens();
     }
 
     #[test]

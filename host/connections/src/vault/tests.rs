@@ -112,6 +112,26 @@ fn newer_and_damaged_files_are_told() {
 }
 
 #[test]
+fn records_without_their_header_are_not_given_up_silently() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).unwrap().put(ID, &"x".into()).unwrap();
+    let header = folder.path().join("vault").join(HEADER);
+    let whole = fs::read(&header).unwrap();
+    fs::remove_file(&header).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, VaultError::Damaged { .. }), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("vault.json is damaged: it is missing"),
+        "{error}"
+    );
+    assert!(!header.exists(), "no new ring for old records");
+    fs::write(&header, whole).unwrap();
+    assert!(open(folder.path()).unwrap().get(ID).unwrap().is_some());
+}
+
+#[test]
 fn a_record_is_no_other_records() {
     let folder = tempfile::tempdir().unwrap();
     let vault = open(folder.path()).unwrap();

@@ -177,7 +177,7 @@ async fn no_secret_is_printed() {
 
     let key = std::fs::read_to_string(office.project.folder.path().join("vault.key")).unwrap();
     printed.add(KeySource::Given(key.clone().into()));
-    printed.secrets.push(key);
+    printed.secrets.extend(key.lines().map(str::to_owned));
     printed.add(Vault::open(
         &office.project.folder.path().join("vault"),
         &KeySource::Given("canary-key".into()),
