@@ -13,13 +13,18 @@
 //! The third line is the delicate one. Exchange moves a submitted message to Sent Items only after
 //! transport has taken it ("Understand the process of sending Outlook mail"); until then it looks
 //! like a draft, and what sending it again does is not documented. So a draft that may have been
-//! submitted is sent again only once it has lain unchanged for [`SETTLED_AFTER`], and one that was
-//! to be held back only once its time has come.
+//! submitted is sent again only once it has lain unchanged for [`SETTLED_AFTER`], and as long after a
+//! request to send it whose reply was lost: that may have waited for its turn, and left long after the
+//! last change. One that was to be held back is sent again only once its time has come.
+//!
+//! A draft that appears after it was looked for, since the request that created it was slow, makes two
+//! of them. Then either may have been submitted, whatever the other one lacks.
 //!
 //! A reply, a forwarded mail and a MIME message get their stamp by a request of its own, since only
 //! "Create message" and "Update message" are documented to take one. Where the reply to their
 //! creation is lost, an unsent draft may be left behind; nothing is sent that has no stamp.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use docket_graph::{Mailbox, json_time};
@@ -33,6 +38,8 @@ use crate::message::{CREATED, Ended, Message, Stamp, ended, interrupted, path, u
 /// After how many seconds without a change a draft is not on its way any more. Transport takes
 /// seconds as a rule; the wait is only ever needed after a break in the one request that sends.
 const SETTLED_AFTER: i64 = 60;
+/// The same as a wait.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// How many times a missing reply is followed by a look before the attempt gives up. The engine's
 /// next attempt looks again.
@@ -58,11 +65,11 @@ pub(crate) fn deliver(
     let mut may_be_finished = look;
     for _ in 0..ROUNDS {
         let found = if look { find(mailbox, mail)? } else { None };
-        let (draft, is_found) = match found {
-            Some(message) if !message.is_draft => return Ok(message),
-            Some(draft) => (draft, true),
+        let (draft, created) = match found {
+            Some((message, _)) if !message.is_draft => return Ok(message),
+            Some((draft, is_only)) => (draft, Created::Before { is_only }),
             None => match create(mailbox, mail)? {
-                Ended::Known(draft) => (draft, false),
+                Ended::Known(draft) => (draft, Created::Now),
                 Ended::Lost(why) => {
                     (lost, look) = (why, true);
                     continue;
@@ -70,9 +77,17 @@ pub(crate) fn deliver(
             },
         };
         look = true;
+        let is_found = created != Created::Now;
         match attach::all(mailbox, &draft.id, &mail.files, is_found)? {
-            // What was incomplete was not finished before.
-            Ended::Known(was_complete) => may_be_finished &= is_found && was_complete,
+            Ended::Known(was_complete) => {
+                may_be_finished &= match created {
+                    Created::Now => false,
+                    // What was incomplete was not finished before.
+                    Created::Before { is_only: true } => was_complete,
+                    // The other one may have been.
+                    Created::Before { is_only: false } => true,
+                };
+            }
             Ended::Lost(why) => {
                 lost = why;
                 continue;
@@ -87,18 +102,35 @@ pub(crate) fn deliver(
     Err(interrupted(&lost))
 }
 
-/// What an earlier request created.
-fn find(mailbox: &Mailbox<'_>, mail: &Mail) -> Result<Option<Message>, Failure> {
-    if let Some(found) = CREATED.find(mailbox)?.into_iter().next() {
-        return Ok(Some(found));
+/// When a draft was created.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Created {
+    /// By the request just made.
+    Now,
+    /// By an earlier one, which may have been made twice.
+    Before { is_only: bool },
+}
+
+/// What an earlier request created, and whether it is all that carries the stamp. Of several drafts the
+/// first has the time at which any of them last changed.
+fn find(mailbox: &Mailbox<'_>, mail: &Mail) -> Result<Option<(Message, bool)>, Failure> {
+    let all = CREATED.find(mailbox)?;
+    let is_only = all.len() == 1;
+    let modified = all.iter().map(|one| one.modified.clone());
+    // A draft whose age is not known is as young as can be.
+    let latest = modified.reduce(|a, b| Some(a?.max(b?))).flatten();
+    if let Some(mut found) = all.into_iter().next() {
+        found.modified = latest;
+        return Ok(Some((found, is_only)));
     }
     let Some(id) = &mail.mime_id else {
         return Ok(None);
     };
-    match Message::by_internet_id(mailbox, id)? {
-        Some(draft) if draft.is_draft => stamp(mailbox, mail, &draft).map(Some),
-        found => Ok(found),
-    }
+    let found = match Message::by_internet_id(mailbox, id)? {
+        Some(draft) if draft.is_draft => Some(stamp(mailbox, mail, &draft)?),
+        found => found,
+    };
+    Ok(found.map(|found| (found, true)))
 }
 
 fn create(mailbox: &Mailbox<'_>, mail: &Mail) -> Result<Ended<Message>, Failure> {
@@ -138,9 +170,20 @@ pub(crate) struct Submission<'m, 'c> {
     pub(crate) stamp: Stamp,
     /// When it is to go out, in seconds since the epoch.
     pub(crate) deferred: Option<i64>,
+    /// When it was submitted without a reply.
+    lost_at: Cell<Option<i64>>,
 }
 
-impl Submission<'_, '_> {
+impl<'m, 'c> Submission<'m, 'c> {
+    pub(crate) const fn new(mailbox: &'m Mailbox<'c>, stamp: Stamp, deferred: Option<i64>) -> Self {
+        Self {
+            mailbox,
+            stamp,
+            deferred,
+            lost_at: Cell::new(None),
+        }
+    }
+
     /// Submits the draft. Only 202 means that Exchange took it ("message: send"). `again` says that
     /// it may have been submitted before.
     pub(crate) fn send(&self, draft: &Message, again: bool) -> Result<Ended<Message>, Failure> {
@@ -164,10 +207,13 @@ impl Submission<'_, '_> {
             Err(failure) => return Err(failure),
         };
         // Whether a draft that is still one was submitted, only time tells: the next round looks.
-        match draft.after_sending(self.mailbox, self.stamp)? {
-            Some(message) if !message.is_draft => Ok(Ended::Known(message)),
-            Some(_) => Ok(Ended::Lost(lost)),
-            None => Err(Failure::OutcomeUnknown(
+        match draft.after_sending(self.mailbox, self.stamp) {
+            Ok(Some(message)) if !message.is_draft => Ok(Ended::Known(message)),
+            Ok(Some(_)) => {
+                self.lost_at.set(Some(self.mailbox.server_time()));
+                Ok(Ended::Lost(lost))
+            }
+            Ok(None) => Err(Failure::OutcomeUnknown(
                 Problem::new(
                     "SendOutcomeUnknown",
                     format!(
@@ -180,6 +226,13 @@ impl Submission<'_, '_> {
                      moved the sent copy",
                 ),
             )),
+            // The next attempt knows no more than the draft's age, and must not come too soon.
+            Err(Failure::Unavailable(problem)) => Err(Failure::Throttled(problem, Some(SETTLED))),
+            Err(Failure::Throttled(problem, after)) => {
+                let after = after.unwrap_or_default().max(SETTLED);
+                Err(Failure::Throttled(problem, Some(after)))
+            }
+            Err(failure) => Err(failure),
         }
     }
 
@@ -214,7 +267,9 @@ impl Submission<'_, '_> {
         let now = self.mailbox.server_time();
         let changed = draft.modified.as_deref().and_then(json_time);
         let settled = changed.map_or(now, |changed| changed.min(now));
-        let settled = settled.max(self.deferred.unwrap_or(i64::MIN));
+        let settled = settled
+            .max(self.deferred.unwrap_or(i64::MIN))
+            .max(self.lost_at.get().unwrap_or(i64::MIN));
         let left = settled.saturating_add(SETTLED_AFTER).saturating_sub(now);
         u64::try_from(left)
             .ok()

@@ -85,11 +85,7 @@ pub(crate) fn send(call: &Call) -> Result<Output, Failure> {
         defer_until: input.defer_until,
         ..Input::default()
     })?;
-    let submission = Submission {
-        mailbox: &mailbox,
-        stamp: SENT,
-        deferred: until,
-    };
+    let submission = Submission::new(&mailbox, SENT, until);
     let stamped = |look: bool| -> Result<Option<Message>, Failure> {
         if look {
             Ok(SENT.find(&mailbox)?.into_iter().next())

@@ -32,11 +32,7 @@ pub(crate) fn run(call: &Call) -> Result<Output, Failure> {
         ));
     }
     let mail = Mail::new(&mailbox, &input, sender.address(), true)?;
-    let submission = Submission {
-        mailbox: &mailbox,
-        stamp: CREATED,
-        deferred: mail.deferred,
-    };
+    let submission = Submission::new(&mailbox, CREATED, mail.deferred);
     let sent = deliver(&mailbox, &mail, &|draft, again| {
         submission.send(draft, again)
     })?;

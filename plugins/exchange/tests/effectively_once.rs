@@ -102,6 +102,63 @@ fn a_mail_is_sent_once_though_its_id_changes() {
     });
 }
 
+/// The request to send waited for its turn, so that the draft is old when the reply gets lost.
+#[test]
+fn a_mail_on_its_way_is_not_sent_again_though_its_draft_is_old() {
+    let input = mail(&json!({"attachments": []}));
+    // 0 creates, 1 sends, 2 looks.
+    for faults in [
+        vec![(1, Fault::LostAfter)],
+        vec![(1, Fault::TimeoutAfter)],
+        vec![(1, Fault::LostAfter), (2, Fault::TimeoutBefore)],
+        vec![(1, Fault::LostAfter), (2, Fault::LostBefore)],
+    ] {
+        let mailbox = Rc::new(RefCell::new(Mailbox {
+            waits_for_turn: 2,
+            transit: 1,
+            ..Mailbox::default()
+        }));
+        let (result, _) = run("send", &input, &mailbox, &faults);
+        let output = result.unwrap_or_else(|failure| panic!("{faults:?}: {failure:?}"));
+        one_mail(
+            &output.value(),
+            &mailbox.borrow(),
+            &format!("{faults:?}"),
+            &[],
+        );
+    }
+}
+
+/// The request that creates the draft is lost, and carried out after it was looked for.
+#[test]
+fn of_two_drafts_one_is_sent_whichever_was_submitted() {
+    let [_, small, _] = documents();
+    let input = mail(&json!({"attachments": [small.about()]}));
+    // 0 creates the one that is late, 1 looks, 2 creates another, 3 attaches, 4 sends.
+    for faults in [
+        vec![(0, Fault::LostAfter)],
+        vec![(0, Fault::LostAfter), (4, Fault::LostAfter)],
+        vec![(0, Fault::TimeoutAfter), (4, Fault::LostBefore)],
+    ] {
+        for transit in [0, 1] {
+            let mailbox = Rc::new(RefCell::new(Mailbox {
+                is_slow_to_create: true,
+                transit,
+                ..Mailbox::default()
+            }));
+            let (result, _) = run("send", &input, &mailbox, &faults);
+            let output = result.unwrap_or_else(|failure| panic!("{faults:?}: {failure:?}"));
+            let case = format!("{faults:?}, transit {transit}");
+            one_mail(
+                &output.value(),
+                &mailbox.borrow(),
+                &case,
+                &["certificate.pdf"],
+            );
+        }
+    }
+}
+
 #[test]
 fn a_reply_is_sent_once_though_it_cannot_be_created_with_a_stamp() {
     let [_, small, _] = documents();

@@ -229,24 +229,23 @@ impl Poll<'_, '_> {
     /// Takes over what is wanted of a page and was not given lately.
     fn take(&mut self, rows: &[Value], cursor: &mut Cursor) -> Result<(), Failure> {
         let mut wanted = Vec::new();
-        let mut keys = Vec::new();
         for row in rows {
             let is_gone = row.get("@removed").is_some();
             let is_draft = row["isDraft"].as_bool().unwrap_or(false);
             let Some(id) = text(row, "id") else { continue };
-            let key = hash(id);
-            if is_gone || is_draft || cursor.given.contains(&key) || !self.input.wants(row) {
+            let is_given = cursor.given.contains(&hash(id));
+            if is_gone || is_draft || is_given || !self.input.wants(row) {
                 continue;
             }
-            keys.push(key);
             wanted.push(row.clone());
         }
         let mut found = self.taking.all(&wanted, self.folder)?;
         for item in &mut found {
             item.key = Some(item.id.clone());
+            // One that was moved away meanwhile was not given, and may come back.
+            cursor.given.push(hash(&item.id));
         }
         self.items.append(&mut found);
-        cursor.given.append(&mut keys);
         let old = cursor.given.len().saturating_sub(REMEMBERED);
         cursor.given.drain(..old);
         Ok(())

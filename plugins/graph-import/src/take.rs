@@ -223,14 +223,10 @@ impl<'m, 'c> Taking<'m, 'c> {
         let doing = "reading the message";
         let why = match answer {
             Err(HttpError::TooLarge(_)) => too_long(),
-            answer => match present(self.mailbox, answer, doing) {
+            answer => match spared(present(self.mailbox, answer, doing))? {
                 Ok(Some(answer)) => return self.read_body(message, &answer).map(|()| true),
                 Ok(None) => return Ok(false),
-                // A message that the service cannot show must not keep all others waiting.
-                Err(Failure::InvalidInput(problem) | Failure::Permanent(problem)) => {
-                    problem.message
-                }
-                Err(failure) => return Err(failure),
+                Err(why) => why,
             },
         };
         message.skip("body", why);
@@ -276,7 +272,14 @@ impl<'m, 'c> Taking<'m, 'c> {
         let answers = get_all(self.mailbox, &requests);
         let mut wanted: Vec<Wanted> = Vec::new();
         for (at, (message, answer)) in messages.iter_mut().zip(answers).enumerate() {
-            for listed in self.list(&message.id, answer)? {
+            let listed = match spared(self.list(&message.id, answer))? {
+                Ok(listed) => listed,
+                Err(why) => {
+                    message.skip("attachments", why);
+                    continue;
+                }
+            };
+            for listed in listed {
                 match attachment::decide(&listed, self.input) {
                     Decision::Take(attachment, media_type) => {
                         let id = text(&listed, "id").unwrap_or_default();
@@ -362,12 +365,28 @@ impl<'m, 'c> Taking<'m, 'c> {
         too_large: String,
     ) -> Result<Result<DocumentRef, String>, Failure> {
         let doing = format!("importing {name}");
-        match answer {
-            Err(HttpError::TooLarge(_)) => Ok(Err(too_large)),
-            answer => Ok(present(self.mailbox, answer, &doing)?
-                .and_then(|answer| answer.document().map(|document| document.about().clone()))
-                .ok_or_else(|| "it was removed while it was being imported".to_owned())),
+        if matches!(answer, Err(HttpError::TooLarge(_))) {
+            return Ok(Err(too_large));
         }
+        let found = spared(present(self.mailbox, answer, &doing))?;
+        Ok(found.and_then(|answer| {
+            let document = answer.as_ref().and_then(Response::document);
+            document
+                .map(|document| document.about().clone())
+                .ok_or_else(|| "it was removed while it was being imported".to_owned())
+        }))
+    }
+}
+
+/// What the service will never show of a message must not keep all others waiting: it is left out, and
+/// said why.
+fn spared<T>(found: Result<T, Failure>) -> Result<Result<T, String>, Failure> {
+    match found {
+        Ok(found) => Ok(Ok(found)),
+        Err(Failure::InvalidInput(problem) | Failure::Permanent(problem)) => {
+            Ok(Err(problem.message))
+        }
+        Err(failure) => Err(failure),
     }
 }
 

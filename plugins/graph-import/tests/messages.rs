@@ -292,6 +292,30 @@ fn a_fault_that_passes_costs_one_request_more() {
 }
 
 #[test]
+fn an_attachment_that_the_service_never_gives_is_left_out_with_its_reason() {
+    for (at, name) in [("/A1/$value", "a.pdf"), ("/M1/attachments?", "attachments")] {
+        let refused = || {
+            Ok(answer(
+                400,
+                &json!({"error": {"code": "ErrorInvalidRequest"}}),
+            ))
+        };
+        let (found, _) = with_faults(at, usize::MAX, refused);
+        let found = found.unwrap_or_else(|failure| panic!("{at}: {failure:?}"));
+        let count = |at: usize| {
+            found["messages"][at]["attachments"]
+                .as_array()
+                .map(Vec::len)
+        };
+        assert_eq!([0, 1, 2].map(count), [Some(1), Some(0), Some(1)], "{at}");
+        let skipped = &found["messages"][1]["skipped"][0];
+        assert_eq!(skipped["name"], name);
+        let why = skipped["why"].as_str().expect("a reason");
+        assert!(why.contains("ErrorInvalidRequest"), "{why}");
+    }
+}
+
+#[test]
 fn failures_are_handed_on_by_what_to_do_about_them() {
     let throttled = || {
         let mut slow = answer(429, &json!({"error": {"code": "ApplicationThrottled"}}));

@@ -297,8 +297,13 @@ fn a_message_that_vanishes_between_listing_and_reading_is_left_out() {
     folder.borrow_mut().comes("A");
     folder.borrow_mut().comes("B");
     folder.borrow_mut().removed.push("A".to_owned());
-    let (keys, _) = poll(&folder, &json!({}), Some(cursor)).expect("polled");
+    let (keys, cursor) = poll(&folder, &json!({}), Some(cursor)).expect("polled");
     assert_eq!(keys, ["B"]);
+    // It was moved away and comes back: it was not given yet.
+    folder.borrow_mut().removed.clear();
+    folder.borrow_mut().now += 700;
+    let (keys, _) = poll(&folder, &json!({}), Some(cursor)).expect("polled");
+    assert_eq!(keys, ["A"]);
 }
 
 #[test]

@@ -31,6 +31,14 @@ pub(crate) struct Mailbox {
     pub(crate) minutes: u64,
     /// Whether a submitted message gets another id.
     pub(crate) sending_changes_ids: bool,
+    /// How many minutes the next request to send waits before it gets here.
+    pub(crate) waits_for_turn: u64,
+    /// How many minutes a submitted message looks like a draft still.
+    pub(crate) transit: u64,
+    /// Whether the first draft appears only when the second one is created.
+    pub(crate) is_slow_to_create: bool,
+    /// A draft that has not appeared yet.
+    pub(crate) limbo: Option<(String, Held)>,
 }
 
 /// A message in it.
@@ -42,6 +50,8 @@ pub(crate) struct Held {
     pub(crate) attachments: Vec<(String, usize)>,
     pub(crate) internet_id: String,
     modified: u64,
+    /// When transport has it, where it was submitted.
+    leaves: Option<u64>,
 }
 
 /// How a reply is broken.
@@ -106,9 +116,17 @@ impl Mailbox {
             attachments: Vec::new(),
             internet_id: format!("<{id}@contoso.example>"),
             modified: self.minutes,
+            leaves: None,
         };
         self.messages.insert(id.clone(), held);
-        answer(201, &self.show(&id))
+        let created = answer(201, &self.show(&id));
+        if std::mem::take(&mut self.is_slow_to_create) {
+            let held = self.messages.remove(&id).expect("created");
+            self.limbo = Some((id, held));
+        } else {
+            self.messages.extend(self.limbo.take());
+        }
+        created
     }
 
     fn create_mime(&mut self, sent: &Sent) -> Response {
@@ -125,6 +143,17 @@ impl Mailbox {
 
     /// The answer to a request, with the server's date.
     pub(crate) fn handle(&mut self, sent: &Sent) -> Response {
+        if sent.url.ends_with("/send") {
+            self.minutes += std::mem::take(&mut self.waits_for_turn);
+        }
+        let has_left = |held: &Held| held.leaves.is_some_and(|at| at <= self.minutes);
+        let gone: Vec<String> = self
+            .messages
+            .iter()
+            .filter(|(_, held)| held.is_draft && has_left(held))
+            .map(|(id, _)| id.clone())
+            .collect();
+        gone.iter().for_each(|id| drop(self.file(id)));
         let date = format!("Sat, 21 Nov 2026 09:{:02}:00 GMT", self.minutes);
         let mut answer = self.answer(sent);
         answer.headers.push(("date".to_owned(), date));
@@ -279,7 +308,21 @@ impl Mailbox {
         }
     }
 
+    /// Takes a message; it goes out as often as it is submitted.
     fn send(&mut self, id: &str) {
+        let id = match self.transit {
+            0 => self.file(id),
+            transit => {
+                let leaves = self.minutes + transit;
+                self.messages.get_mut(id).expect("known").leaves = Some(leaves);
+                id.to_owned()
+            }
+        };
+        self.received.push(id);
+    }
+
+    /// Puts a message that went out into Sent Items.
+    fn file(&mut self, id: &str) -> String {
         let mut held = self.messages.remove(id).expect("known");
         held.is_draft = false;
         held.folder = "SENT".to_owned();
@@ -289,7 +332,7 @@ impl Mailbox {
             id.to_owned()
         };
         self.messages.insert(id.clone(), held);
-        self.received.push(id);
+        id
     }
 
     fn upload(&mut self, session: &str, sent: &Sent) -> Response {
