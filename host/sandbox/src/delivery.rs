@@ -1,12 +1,12 @@
 //! Sends one request of an effect and makes its outcome: what the journal records and the guest sees.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use docket_connections::{GateError, HeldTurn, Request};
 use docket_engine::{Documents, Stop};
 use docket_model::{Answer, AnswerBody, DocumentRef, HttpFailure, Outcome};
+use tokio::time::Instant;
 
 use crate::attempt::off_thread;
 use crate::content::{self, Part};
@@ -27,7 +27,8 @@ pub(crate) struct Delivery {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<Part>,
     pub(crate) with_token: bool,
-    pub(crate) timeout: Duration,
+    /// When it must be over, the wait for its turn included.
+    pub(crate) deadline: Instant,
     pub(crate) sink: Sink,
     pub(crate) seal: Option<Seal>,
 }
@@ -69,13 +70,14 @@ async fn exchange(
     channel: Arc<dyn Channel>,
     documents: Arc<dyn Documents>,
 ) -> Result<Answer, Lost> {
+    let asked = Arc::clone(&delivery.url);
     let request = Request {
         method: delivery.method,
         url: delivery.url,
         headers: delivery.headers,
         body: content::body(delivery.body, Arc::clone(&documents)),
         with_token: delivery.with_token,
-        timeout: delivery.timeout,
+        timeout: delivery.deadline.saturating_duration_since(Instant::now()),
     };
     let response = match turn {
         Some(turn) => channel.send_in_turn(request, turn).await,
@@ -95,7 +97,7 @@ async fn exchange(
     };
     match (delivery.seal, String::from_utf8(bytes.into())) {
         (Some(request), Ok(text)) if !text.is_empty() => {
-            let sealed = seal(&request, status, text, headers, channel.as_ref());
+            let sealed = seal(&request, &asked, status, text, headers, channel.as_ref());
             let sealed = sealed.map_err(Lost::Gate)?;
             Ok(Answer {
                 status,

@@ -57,6 +57,10 @@ pub trait Channel: Send + Sync {
         Ok(())
     }
 
+    /// Takes note that a URL came with the answer to a request for another one, `asked`: what is sent
+    /// there belongs to the same mailbox.
+    fn relate(&self, _url: &str, _asked: &str) {}
+
     /// Encrypts a URL that holds a secret, for the journal. `context` must be given again to open.
     ///
     /// # Errors
@@ -111,6 +115,10 @@ impl Channel for Binding {
 
     fn check(&self, request: Request) -> Result<(), GateError> {
         Self::check(self, request)
+    }
+
+    fn relate(&self, url: &str, asked: &str) {
+        Self::relate(self, url, asked);
     }
 
     fn seal(&self, context: &str, secret: &str) -> Result<String, String> {

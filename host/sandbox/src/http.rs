@@ -6,6 +6,7 @@ use docket_engine::Stop;
 use docket_model::{Answer, AnswerBody, EffectCall, HttpFailure, Outcome};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use wasmtime::component::Resource;
 
 use crate::attempt::Attempt;
@@ -138,11 +139,12 @@ async fn perform(
     let waits = deliveries
         .first()
         .filter(|_| !call.is_repeatable())
-        .map(|one| (one.method.clone(), Arc::clone(&one.url), one.timeout));
+        .map(|one| (one.method.clone(), Arc::clone(&one.url), one.deadline));
     let gate = Arc::clone(&channel);
     let ready = async move {
-        if let Some((method, url, timeout)) = waits
-            && let Some(turn) = gate.turn(&method, &url, timeout).await
+        if let Some((method, url, deadline)) = waits
+            && let left = deadline.saturating_duration_since(Instant::now())
+            && let Some(turn) = gate.turn(&method, &url, left).await
         {
             // Whoever would take it may be gone, and the turn goes to the next one.
             let _ = give.send(turn);

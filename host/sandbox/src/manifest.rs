@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::LoadError;
 use crate::bindings::actions as wit;
-use crate::reporting::is_deceptive;
+use crate::reporting::{is_deceptive, line};
 use crate::schema::Schema;
 
 const ACTIONS_AT_MOST: usize = 128;
@@ -145,8 +145,10 @@ fn read_request(place: &str, need: wit::HttpNeed) -> Result<HttpNeed, LoadError>
         return Err(refuse(place, "a method or URL is too long"));
     }
     // What cannot be granted is found here, and not by the first run.
-    docket_connections::check_rule(&rule)
-        .map_err(|problem| refuse(place, format!("`{} {}`: {problem}", rule.method, rule.url)))?;
+    docket_connections::check_rule(&rule).map_err(|problem| {
+        let what = format!("`{} {}`: {problem}", rule.method, rule.url);
+        refuse(place, line(&what))
+    })?;
     check_text(place, &need.reason)?;
     Ok(HttpNeed {
         rule,

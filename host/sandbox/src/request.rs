@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use docket_model::{Digest, DocumentRef, PartRecord, Principal, RequestRecord};
+use tokio::time::Instant;
 use wasmtime::component::Resource;
 
 use crate::attempt::Attempt;
@@ -115,7 +116,7 @@ fn assemble(
     let timeout = request
         .timeout
         .map(|millis| Duration::from_millis(millis.into()));
-    let timeout = work.request_time(timeout);
+    let deadline = Instant::now() + work.request_time(timeout);
     let is_repeatable = is_repeatable(&request);
     let (body, parts) = parts.into_iter().unzip();
     let record = RequestRecord {
@@ -133,7 +134,7 @@ fn assemble(
         headers: request.headers,
         body: parts,
         with_token,
-        timeout,
+        deadline,
         sink,
         seal,
     };

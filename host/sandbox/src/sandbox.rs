@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use docket_engine::Documents;
 use docket_model::Digest;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker};
 
@@ -36,6 +36,8 @@ pub struct Sandbox {
     pub(crate) egress: Arc<dyn Egress>,
     pub(crate) slots: Semaphore,
     plugins: RwLock<HashMap<Digest, Arc<Plugin>>>,
+    /// Held while a plugin is made: many runs may need the same one at once, as after a restart.
+    loading: Mutex<()>,
 }
 
 /// What loading needs, also on a thread of its own.
@@ -80,6 +82,7 @@ impl Sandbox {
             egress,
             slots,
             plugins: RwLock::default(),
+            loading: Mutex::default(),
         })
     }
 
@@ -90,10 +93,24 @@ impl Sandbox {
     /// [`LoadError`].
     pub async fn load(&self, bytes: Vec<u8>) -> Result<Arc<Plugin>, LoadError> {
         let digest = Digest::of(&bytes);
-        let size = bytes.len() as u64;
+        self.once(digest, async { Ok(bytes) }).await
+    }
+
+    /// A plugin that is loaded, or is made of the bytes of that digest.
+    async fn once(
+        &self,
+        digest: Digest,
+        bytes: impl Future<Output = Result<Vec<u8>, LoadError>>,
+    ) -> Result<Arc<Plugin>, LoadError> {
         if let Some(plugin) = self.loaded(digest) {
             return Ok(plugin);
         }
+        let _one_at_a_time = self.loading.lock().await;
+        if let Some(plugin) = self.loaded(digest) {
+            return Ok(plugin);
+        }
+        let bytes = bytes.await?;
+        let size = bytes.len() as u64;
         let (shared, limits) = (Arc::clone(&self.shared), Arc::clone(&self.limits));
         let compile = move || shared.compile(digest, &bytes, &limits);
         let (outline, pre) = tokio::task::spawn_blocking(compile)
@@ -110,7 +127,8 @@ impl Sandbox {
             pre,
         });
         let mut plugins = self.plugins.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(plugins.entry(digest).or_insert(plugin)))
+        plugins.insert(digest, Arc::clone(&plugin));
+        Ok(plugin)
     }
 
     /// The same, and keeps the component, so that runs that are pinned to it outlive the process.
@@ -131,15 +149,14 @@ impl Sandbox {
     /// # Errors
     /// [`LoadError::Missing`] for a component that was never added.
     pub async fn plugin(&self, digest: Digest) -> Result<Arc<Plugin>, LoadError> {
-        if let Some(plugin) = self.loaded(digest) {
-            return Ok(plugin);
-        }
         let shared = Arc::clone(&self.shared);
-        let bytes = tokio::task::spawn_blocking(move || shared.components.get(digest))
-            .await
-            .map_err(|error| LoadError::Engine(error.to_string()))??
-            .ok_or(LoadError::Missing(digest))?;
-        self.load(bytes).await
+        self.once(digest, async move {
+            tokio::task::spawn_blocking(move || shared.components.get(digest))
+                .await
+                .map_err(|error| LoadError::Engine(error.to_string()))??
+                .ok_or(LoadError::Missing(digest))
+        })
+        .await
     }
 
     /// Makes an instance and drops it; for benchmarks.

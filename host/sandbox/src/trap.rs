@@ -8,6 +8,7 @@ use crate::Limits;
 use crate::attempt::Ended;
 use crate::engine::MAX_FRAMES;
 use crate::meter::{Limit, Meter};
+use crate::reporting::line;
 
 /// The failure of a guest whose call ended in an error.
 ///
@@ -50,11 +51,11 @@ pub(crate) fn failure_of(
         trap.map(|trap| ended.last_words.unwrap_or(trap)),
     ) {
         (Some(message), _) => Failure::new(FailureClass::Crashed, "panic", message),
-        (None, Some(trap)) => Failure::new(FailureClass::Crashed, "trap", trap),
+        (None, Some(trap)) => Failure::new(FailureClass::Crashed, "trap", line(&trap)),
         (None, None) => Failure::new(
             FailureClass::Crashed,
             "misuse",
-            error.root_cause().to_string(),
+            line(&error.root_cause().to_string()),
         ),
     };
     failure.backtrace = compressed(backtrace);
@@ -106,14 +107,17 @@ fn is_recursion(frames: &[String]) -> bool {
     frames.len() >= MAX_FRAMES && frames.iter().map(repeats).max() >= Some(MAX_FRAMES / 3)
 }
 
-/// The names of the functions, innermost first, demangled and without their hashes.
+/// The names of the functions, innermost first, demangled and without their hashes. A component may
+/// call its functions anything.
 fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
-    backtrace.to_string().lines().filter_map(frame).collect()
+    let text = backtrace.to_string();
+    let names = text.lines().filter_map(frame);
+    names.map(|name| line(&name)).collect()
 }
 
 /// `a::b` of `  0:  module.wasm!a::b::h0123456789abcdef`, and of `a[0123456789abcdef]::b`.
-fn frame(line: &str) -> Option<String> {
-    let (number, function) = line.trim_start().split_once(": ")?;
+fn frame(text: &str) -> Option<String> {
+    let (number, function) = text.trim_start().split_once(": ")?;
     number.parse::<usize>().ok()?;
     let function = function.trim_start();
     let function = function
