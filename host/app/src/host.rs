@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context as _, Result};
 use docket_connections::{Connections, KeySource, Vault, VaultError};
@@ -33,8 +33,8 @@ pub(crate) struct Host {
     pub(crate) engine: Arc<Engine>,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) plugins: BTreeMap<String, Installed>,
-    /// Where the vault's key is kept.
-    pub(crate) key: KeySource,
+    /// The workflows that are served, where they are.
+    served: RwLock<Option<Vec<Arc<Plan>>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -106,7 +106,7 @@ impl Host {
             engine,
             sandbox,
             plugins,
-            key,
+            served: RwLock::default(),
             clock,
         })
     }
@@ -130,17 +130,33 @@ impl Host {
         crate::workbench::check(&self.catalog(), source, file)
     }
 
+    /// Takes the workflows as they are served, so that nobody reads their files to know them.
+    pub(crate) fn serve(&self, plans: Vec<Arc<Plan>>) {
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        *served = Some(plans);
+    }
+
+    /// The project's workflows: those that are served, or else what their files say. One with problems
+    /// is left out.
+    fn plans(&self) -> Vec<Arc<Plan>> {
+        let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plans) = &*served {
+            return plans.clone();
+        }
+        drop(served);
+        let files = self.project.workflows().unwrap_or_default();
+        let read = |file: PathBuf| {
+            let source = crate::project::read_source(&file).ok()?;
+            self.check(&source, &file).0.map(Arc::new)
+        };
+        files.into_iter().filter_map(read).collect()
+    }
+
     /// The steps of the project's workflows that use a connection, and the polls of their triggers'
-    /// sources, each with its plan. Workflows with problems have none.
+    /// sources, each with its plan.
     pub(crate) fn steps_with(&self, connection: &str) -> Vec<(Arc<Plan>, PlannedStep)> {
         let mut found = Vec::new();
-        for file in self.project.workflows().unwrap_or_default() {
-            let Ok(source) = crate::project::read_source(&file) else {
-                continue;
-            };
-            let Some(plan) = self.check(&source, &file).0.map(Arc::new) else {
-                continue;
-            };
+        for plan in self.plans() {
             for step in plan.all_steps().cloned().chain(plan.polls()) {
                 let names = [&step.connection, &step.fallback];
                 if names.into_iter().flatten().any(|name| name == connection) {
@@ -170,9 +186,10 @@ impl Host {
             .unwrap_or_default()
     }
 
-    /// What waits for moments, by the host's clock.
-    pub(crate) fn timer(&self) -> TokioTimer {
-        TokioTimer::new(Arc::clone(&self.clock))
+    /// The host's clock, and what waits for its moments.
+    pub(crate) fn time(&self) -> (Arc<dyn Clock>, Arc<dyn Timer>) {
+        let timer = TokioTimer::new(Arc::clone(&self.clock));
+        (Arc::clone(&self.clock), Arc::new(timer))
     }
 
     /// The present moment.

@@ -3,6 +3,7 @@
 
 mod administration;
 mod answers;
+mod asking;
 mod cli;
 mod clock;
 mod commands;
@@ -17,7 +18,6 @@ mod project;
 mod records;
 mod render;
 mod server;
-mod sign_ins;
 mod simulated;
 mod view;
 mod waking;

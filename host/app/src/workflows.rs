@@ -109,6 +109,7 @@ impl Workflows {
             one.clash = first;
         }
         drop(held);
+        self.host.serve(plans.clone());
         self.triggers.set(plans);
     }
 

@@ -3,17 +3,44 @@
 use std::collections::BTreeMap;
 
 use docket_engine::{EventStore, StoreError, WaitFilter, Waiting};
-use docket_model::{Account, RunResult, WaitFor};
-use serde_json::{Value, json};
+use docket_model::{Account, RunId, RunResult, WaitFor};
+use jiff::Timestamp;
+use serde::Serialize;
 
-use super::request::Request;
+use crate::request::Request;
+
+/// An account that parked runs wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Needed {
+    /// The connection.
+    pub connection: String,
+    /// The user, for a connection of the kind per-user.
+    pub user: Option<String>,
+    /// Since when the first one waits.
+    pub since: Timestamp,
+    /// When the first one gives up, if one does.
+    pub until: Option<Timestamp>,
+    /// How many runs wait.
+    pub runs: usize,
+    /// What the first one was told.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// When somebody was told last.
+    pub told_at: Option<Timestamp>,
+    /// The run that told it, where that was a mail.
+    pub told_by: Option<RunId>,
+    /// Why nobody could be told.
+    pub error: Option<String>,
+}
 
 /// The accounts that parked runs wait for, the longest first, each with how many runs do and who was
 /// told of it.
 ///
 /// # Errors
 /// The journal's.
-pub(crate) async fn list(store: &dyn EventStore) -> Result<Vec<Value>, StoreError> {
+pub async fn list(store: &dyn EventStore) -> Result<Vec<Needed>, StoreError> {
     let filter = WaitFilter {
         kind: Some("sign-in".to_owned()),
         ..WaitFilter::default()
@@ -45,7 +72,7 @@ async fn describe(
     store: &dyn EventStore,
     account: &Account,
     all: &[Waiting],
-) -> Result<Option<Value>, StoreError> {
+) -> Result<Option<Needed>, StoreError> {
     let Some(first) = all.first() else {
         return Ok(None);
     };
@@ -73,16 +100,16 @@ async fn describe(
     {
         error = Some(format!("the mail was not sent: {}", failure.message));
     }
-    Ok(Some(json!({
-        "connection": account.connection,
-        "user": account.user,
-        "since": since,
-        "until": all.iter().filter_map(|one| one.step.wait.until).min(),
-        "runs": runs.len(),
-        "message": failure.message,
-        "help": failure.remedy,
-        "told-at": request.told_at,
-        "told-by": request.run,
-        "error": error,
-    })))
+    Ok(Some(Needed {
+        connection: account.connection.clone(),
+        user: account.user.clone(),
+        since,
+        until: all.iter().filter_map(|one| one.step.wait.until).min(),
+        runs: runs.len(),
+        message: failure.message.clone(),
+        help: failure.remedy.clone(),
+        told_at: request.told_at,
+        told_by: request.run,
+        error,
+    }))
 }

@@ -2,47 +2,108 @@
 //! effectively once, and is looked at as any other run.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
-use docket_model::{Plan, Project, SignInMail, SourceFile, resolve_inputs};
+use docket_model::{Catalog, Diagnostics, Plan, Project, SignInMail, SourceFile, resolve_inputs};
 use serde_json::{Value, json};
 
-use crate::exit::{Exit, Failed};
-use crate::host::Host;
-use crate::project::read_template;
-use crate::render;
-
 /// The workflow's name.
-pub(crate) const WORKFLOW: &str = "docket-sign-in-request";
+const WORKFLOW: &str = "docket-sign-in-request";
 /// The plugin that sends it, by what its manifest says.
 const PLUGIN: &str = "exchange";
 /// The host's own template.
 const TEMPLATE: &str = "sign-in-request.html";
 
-/// The plan of the mail's runs.
-///
-/// # Errors
-/// What of `docket.yaml` or of the template is not right.
-pub(super) fn plan(host: &Host, mail: &SignInMail) -> Result<Plan> {
-    let plugin = host
-        .plugins
-        .iter()
-        .find(|(_, installed)| installed.plugin.manifest().id == PLUGIN)
-        .map(|(name, _)| name)
-        .ok_or_else(|| {
-            Failed::new(
-                Exit::Invalid,
-                "`sign-in-hook.mail` is sent by the plugin exchange, and the project has it not",
-            )
-            .with_help("add it under `plugins` in docket.yaml, or tell people by a webhook")
-        })?;
-    let template = match &mail.template {
-        Some(path) => path
-            .to_str()
-            .context("the template's path is not UTF-8")?
-            .to_owned(),
-        None => TEMPLATE.to_owned(),
-    };
+/// How the mail is sent.
+pub struct Mail {
+    /// The plan of its runs.
+    pub(crate) plan: Plan,
+    pub(crate) administrator: Option<String>,
+    /// Whose people may be written to.
+    pub(crate) domains: BTreeSet<String>,
+}
+
+/// Why the mail cannot be sent as `docket.yaml` has it.
+#[derive(Debug, thiserror::Error)]
+pub enum MailError {
+    /// No plugin sends it.
+    #[error("`sign-in-hook.mail` is sent by the plugin exchange, and the project has it not")]
+    NoPlugin,
+    /// The template's path cannot stand in a workflow.
+    #[error("`sign-in-hook.mail.template`: {} is not UTF-8", .0.display())]
+    Path(PathBuf),
+    /// The template, or what else makes up the mail, has these problems.
+    #[error("`sign-in-hook.mail` cannot be sent as it is")]
+    Invalid(Diagnostics),
+}
+
+impl MailError {
+    /// What to do about it.
+    #[must_use]
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::NoPlugin => "add it under `plugins` in docket.yaml, or tell people by a webhook",
+            Self::Path(_) => "give the template another name",
+            Self::Invalid(_) => {
+                "its template has `request` with account, connection, link, reason, remedy, since, until, runs, workflows and administrator"
+            }
+        }
+    }
+}
+
+impl Mail {
+    /// Makes ready what `docket.yaml` says, and gives what else is to be said of it. `templates` reads
+    /// a template by its path below the project's folder.
+    ///
+    /// # Errors
+    /// What of `docket.yaml` or of the template is not right.
+    pub fn new(
+        mail: &SignInMail,
+        project: &Project,
+        catalog: &Catalog,
+        templates: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<(Self, Diagnostics), MailError> {
+        let mut plugins = catalog.plugins.iter();
+        let (plugin, _) = plugins
+            .find(|(_, plugin)| plugin.manifest.id == PLUGIN)
+            .ok_or(MailError::NoPlugin)?;
+        let template = match &mail.template {
+            Some(path) => path.to_str().ok_or_else(|| MailError::Path(path.clone()))?,
+            None => TEMPLATE,
+        };
+        let own = include_str!("request.html");
+        let load = |name: &str| match &mail.template {
+            Some(_) => templates(name),
+            None => Ok(own.to_owned()),
+        };
+        let (plan, found) =
+            docket_model::validate(&workflow(plugin, mail, template), catalog, &load);
+        let Some(plan) = plan else {
+            return Err(MailError::Invalid(found));
+        };
+        let mail = Self {
+            plan,
+            administrator: mail.administrator.clone(),
+            domains: domains(project, mail),
+        };
+        Ok((mail, found))
+    }
+
+    /// The inputs of one such mail.
+    pub(crate) fn inputs(&self, to: &str, subject: &str, request: Value) -> Result<Value, String> {
+        let given = json!({"to": to, "subject": subject, "request": request});
+        let Value::Object(given) = given else {
+            return Err("the inputs are no object".to_owned());
+        };
+        resolve_inputs(&self.plan, given).map_err(|problems| {
+            let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            texts.join("; ")
+        })
+    }
+}
+
+/// The workflow that sends it.
+fn workflow(plugin: &str, mail: &SignInMail, template: &str) -> SourceFile {
     // A failure to sign in must not wait for a sign-in.
     let text = format!(
         "workflow: {WORKFLOW}
@@ -78,23 +139,12 @@ steps:
         from = json!(mail.from),
         template = json!(template),
     );
-    let own = include_str!("request.html");
-    let load = |name: &str| match &mail.template {
-        Some(_) => read_template(&host.project.root, name),
-        None => Ok(own.to_owned()),
-    };
-    let source = SourceFile::new("sign-in-hook of docket.yaml", text);
-    let (plan, found) = docket_model::validate(&source, &host.catalog(), &load);
-    render::diagnostics(&found);
-    Ok(plan.ok_or_else(|| {
-        Failed::new(Exit::Invalid, "`sign-in-hook.mail` cannot be sent as it is")
-            .with_help("its template has `request` with account, connection, link, reason, remedy, since, until, runs, workflows and administrator")
-    })?)
+    SourceFile::new("sign-in-hook of docket.yaml", text)
 }
 
 /// The domains of the addresses that `docket.yaml` names, in lower case. A run's input may name anybody,
 /// and mail goes to the organisation's own people alone.
-pub(super) fn domains(spec: &Project, mail: &SignInMail) -> BTreeSet<String> {
+fn domains(spec: &Project, mail: &SignInMail) -> BTreeSet<String> {
     let connections = spec.connections.values();
     let named =
         connections.flat_map(|one| one.account.iter().chain(one.mailboxes.iter().flatten()));
@@ -108,26 +158,9 @@ pub(super) fn domains(spec: &Project, mail: &SignInMail) -> BTreeSet<String> {
 }
 
 /// The domain of an address, in lower case.
-pub(super) fn domain(address: &str) -> Option<String> {
+pub(crate) fn domain(address: &str) -> Option<String> {
     let (_, domain) = address.rsplit_once('@')?;
     Some(domain.to_lowercase())
-}
-
-/// The inputs of one such mail.
-pub(super) fn inputs(
-    plan: &Plan,
-    to: &str,
-    subject: &str,
-    request: Value,
-) -> Result<Value, String> {
-    let given = json!({"to": to, "subject": subject, "request": request});
-    let Value::Object(given) = given else {
-        return Err("the inputs are no object".to_owned());
-    };
-    resolve_inputs(plan, given).map_err(|problems| {
-        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        texts.join("; ")
-    })
 }
 
 #[cfg(test)]

@@ -95,6 +95,18 @@ fn rooms_know_only_what_they_may() {
             ],
         ),
         (
+            "host/sign-ins",
+            &[
+                "docket-sandbox",
+                "docket-journal",
+                "docket-plugins",
+                "reqwest",
+                "rusqlite",
+                "wasmtime",
+                "secrecy",
+            ],
+        ),
+        (
             "host/sandbox",
             &["docket-journal", "reqwest", "hyper", "rusqlite", "oauth2"],
         ),

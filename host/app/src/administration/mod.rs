@@ -94,10 +94,10 @@ pub(crate) async fn list(host: &Arc<Host>) -> Result<Value, Failed> {
         answers::connections(&host.connections, host.now()).map_err(unreadable)
     })
     .await?;
-    let needed = crate::sign_ins::list(host.store.as_ref()).await;
+    let needed = docket_sign_ins::list(host.store.as_ref()).await;
     let needed = needed.map_err(|error| crate::host::store_failed(&error))?;
     if let Some(fields) = found.as_object_mut() {
-        fields.insert("sign-ins-needed".to_owned(), Value::Array(needed));
+        fields.insert("sign-ins-needed".to_owned(), json!(needed));
     }
     Ok(found)
 }
@@ -186,7 +186,7 @@ pub(crate) async fn begin_sign_in(
     redirect: Option<String>,
 ) -> Result<SignIn, ConnectionError> {
     let host = Arc::clone(host);
-    // It reads the workflows, for the scopes that they need.
+    // It may read the workflows, for the scopes that they need.
     let begun = tokio::task::spawn_blocking(move || {
         let scopes = host.scopes(&name);
         let (user, redirect) = (user.as_deref(), redirect.as_deref());

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::asking;
 use crate::cli::{Global, ServeArgs};
 use crate::exit::{Exit, Failed};
 use crate::host::{Host, engine_failed};
@@ -19,7 +20,6 @@ use crate::project::Project;
 use crate::render::{self, note};
 use crate::server::contact::Contact;
 use crate::server::{Service, Watch, router};
-use crate::sign_ins::Asking;
 use crate::waking;
 use crate::workflows::Workflows;
 
@@ -46,7 +46,7 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
     let shutdown = CancellationToken::new();
     let public = host.project.spec.public_url.clone();
     let public = public.unwrap_or_else(|| format!("http://localhost:{}", contact.address.port()));
-    let asking = Asking::open(&host, &public)?;
+    let asking = asking::open(&host, &public)?;
     let (needs, needed) = mpsc::unbounded_channel();
     let watch = Watch::new();
     let watch = Arc::new(match asking {

@@ -5,15 +5,58 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use docket_connections::{Lapse, LapseKind};
 use docket_engine::TriggerStatus;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::Service;
 use super::problem::Problem;
+use crate::host::Host;
+
+/// For how long it is not looked up again what of the connections ends.
+const KNOWN: Duration = Duration::from_secs(300);
+
+/// How much of a connection ends, by its name and what it is.
+type Counts = BTreeMap<(String, &'static str), u64>;
+
+/// What of the connections ends, as it was last looked up: whoever asks needs no token, and must not
+/// have every record of the vault read each time.
+#[derive(Default)]
+pub(super) struct Ends(Mutex<Option<(Instant, Arc<Counts>)>>);
+
+impl Ends {
+    /// Empty where the vault cannot be read; the log tells why.
+    async fn counts(&self, host: &Arc<Host>) -> Arc<Counts> {
+        // Whoever else asks meanwhile waits for the same answer.
+        let mut known = self.0.lock().await;
+        if let Some((at, counts)) = &*known
+            && at.elapsed() < KNOWN
+        {
+            return Arc::clone(counts);
+        }
+        let asked = Arc::clone(host);
+        let asked =
+            tokio::task::spawn_blocking(move || asked.connections.forecast(asked.now())).await;
+        let counts = match asked {
+            Ok(Ok(lapses)) => by_kind(lapses),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the metrics lack what ends soon");
+                Counts::new()
+            }
+            // The host is shutting down.
+            Err(_) => Counts::new(),
+        };
+        let counts = Arc::new(counts);
+        *known = Some((Instant::now(), Arc::clone(&counts)));
+        counts
+    }
+}
 
 pub(super) async fn show(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
     let mut waiting: BTreeMap<String, u64> = ["sign-in", "timer", "event", "approval", "retry"]
@@ -21,12 +64,7 @@ pub(super) async fn show(State(service): State<Arc<Service>>) -> Result<Response
         .into();
     let found = service.host.store.counts().await?;
     waiting.extend(found.waiting);
-    let host = Arc::clone(&service.host);
-    let asked = tokio::task::spawn_blocking(move || host.connections.forecast(host.now()));
-    let lapses = asked
-        .await
-        .map_err(|error| Problem::fault(&error.to_string()))?
-        .map_err(|error| Problem::fault(&error.to_string()))?;
+    let ends = service.ends.counts(&service.host).await;
     let mut text = String::new();
     let counts = &service.watch.counts;
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -74,15 +112,11 @@ pub(super) async fn show(State(service): State<Arc<Service>>) -> Result<Response
         &mut text,
         name,
         "gauge",
-        "What of a connection has ended or ends within 30 days.",
+        "What of a connection has ended or ends within 30 days, as seen in the last 5 minutes.",
     );
-    for ((connection, kind), count) in by_kind(&lapses) {
-        line(
-            &mut text,
-            name,
-            &[("connection", connection), ("kind", kind)],
-            count,
-        );
+    for ((connection, kind), count) in &*ends {
+        let labels = [("connection", connection.as_str()), ("kind", *kind)];
+        line(&mut text, name, &labels, *count);
     }
     triggers(&mut text, &service.triggers().list().await?);
     let (ready, invalid) = service.workflows.counts();
@@ -133,8 +167,8 @@ fn triggers(text: &mut String, all: &[TriggerStatus]) {
     }
 }
 
-fn by_kind(lapses: &[Lapse]) -> BTreeMap<(&str, &'static str), u64> {
-    let mut counts = BTreeMap::new();
+fn by_kind(lapses: Vec<Lapse>) -> Counts {
+    let mut counts = Counts::new();
     for lapse in lapses {
         let kind = match lapse.kind {
             LapseKind::ClientSecret => "client-secret",
@@ -142,7 +176,7 @@ fn by_kind(lapses: &[Lapse]) -> BTreeMap<(&str, &'static str), u64> {
             LapseKind::SignIn => "sign-in",
             LapseKind::Damaged => "damaged",
         };
-        *counts.entry((lapse.connection.as_str(), kind)).or_default() += 1;
+        *counts.entry((lapse.connection, kind)).or_default() += 1;
     }
     counts
 }

@@ -60,6 +60,7 @@ pub(crate) struct Service {
     /// What `Host` may say.
     hosts: BTreeSet<String>,
     devices: administration::Devices,
+    ends: metrics::Ends,
     /// The token's digest: comparing digests tells nothing of the token by the time that it takes.
     token: Digest,
 }
@@ -99,6 +100,7 @@ impl Service {
             shutdown,
             hosts,
             devices: administration::Devices::default(),
+            ends: metrics::Ends::default(),
             token: Digest::of(contact.token.expose_secret().as_bytes()),
         }
     }

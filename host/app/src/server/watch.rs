@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use docket_engine::{LogLevel, Reporter};
 use docket_model::{Event, EventKind, RunId, RunResult, StepPath};
+use docket_sign_ins::Need;
 use tokio::sync::{broadcast, mpsc};
-
-use crate::sign_ins::Need;
 
 /// How many news a slow listener may be behind; it looks for itself then.
 const BEHIND: usize = 256;

@@ -142,8 +142,8 @@ fn end_of(text: &str) -> Result<Timestamp> {
     }
     let end = text
         .parse::<Date>()
-        .and_then(|day| day.to_zoned(TimeZone::UTC))
-        .map(|day| day.timestamp());
+        .and_then(|day| day.at(23, 59, 59, 0).to_zoned(TimeZone::UTC))
+        .map(|moment| moment.timestamp());
     end.map_err(|_| {
         Failed::new(Exit::Usage, format!("`{text}` is no date"))
             .with_help("write it as in 2027-05-31")

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use docket_connections::{ConnectionError, LoopbackRedirect};
 use docket_engine::{LogLevel, Reporter, Scheduler, SchedulerSettings, WaitFilter};
 use docket_model::{Event, EventKind, RunId, RunResult, StepPath, resolve_inputs};
+use docket_sign_ins::{Need, link};
 use docket_tenant::DEMO_CLIENT_ID;
 use jiff::SignedDuration;
 use secrecy::SecretString;
@@ -17,10 +18,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{CONNECTION, Seen, Stage, contract_inputs, ended};
+use crate::asking;
 use crate::host::Host;
 use crate::inputs;
 use crate::render::note;
-use crate::sign_ins::{Asking, Need, link};
 use crate::waking;
 
 /// The connection that everybody signs in to for themselves.
@@ -144,7 +145,7 @@ impl Show {
         let (tell, news) = mpsc::unbounded_channel();
         let (needs, needed) = mpsc::unbounded_channel();
         let base = host.project.spec.public_url.clone().unwrap_or_default();
-        let asking = Asking::open(&host, &base)?.filter(|_| tells);
+        let asking = asking::open(&host, &base)?.filter(|_| tells);
         let asking = tokio::spawn(async move {
             if let Some(asking) = asking {
                 asking.run(needed).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use docket_engine::Reporter as _;
 use docket_model::{Account, DocumentRef, Event, InputSpec, RunId, RunResult};
+use docket_sign_ins::link;
 use serde_json::{Value, json};
 
 use super::Done;
@@ -16,7 +17,6 @@ use crate::exit::{Exit, Failed};
 use crate::inputs;
 use crate::render::note;
 use crate::server::client::Serving;
-use crate::sign_ins::link;
 use crate::view::RunView;
 
 /// How often a run is looked at that waits for time to pass.
