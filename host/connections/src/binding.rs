@@ -1,7 +1,8 @@
 //! What one step may use: a connection's account within its plugin's grants, and nothing besides.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use docket_model::{Clock, ConnectionKind, Principal};
 use secrecy::SecretString;
@@ -26,6 +27,8 @@ pub(crate) struct Inner {
     pub(crate) vault: Vault,
     pub(crate) pacer: Arc<Pacer>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Mailboxes by the URLs, without their queries, that came with answers about them.
+    pub(crate) related: Mutex<HashMap<String, String>>,
 }
 
 /// A connection and whom it acts as.

@@ -69,7 +69,7 @@ impl Connections {
     /// everywhere.
     ///
     /// It is tried as it will be used: by a refresh of a stored sign-in, or, for app-only connections
-    /// and where nobody has signed in, by client credentials.
+    /// and where no sign-in is of use, by client credentials.
     ///
     /// # Errors
     /// [`ConnectionError::Auth`] where it was refused or the service was not reached. Nothing has
@@ -87,8 +87,7 @@ impl Connections {
         };
         match tried {
             Ok(()) => {}
-            // The sign-in is at fault, which says nothing of the credential.
-            Err(error) if error.class == AuthErrorClass::SignInRequired => {
+            Err(error) if is_of_the_account(error.class) => {
                 try_alone(&held, &credential).await?;
             }
             Err(error) => return Err(error.into()),
@@ -141,6 +140,15 @@ impl Connections {
         let users = users.await.ok()?.ok()?;
         held.account(users.first().map(String::as_str)).ok()
     }
+}
+
+/// Whether a refusal is of the account by which a credential was tried, and says nothing of the
+/// credential: one of many users may have left.
+const fn is_of_the_account(class: AuthErrorClass) -> bool {
+    matches!(
+        class,
+        AuthErrorClass::SignInRequired | AuthErrorClass::ConsentRequired | AuthErrorClass::Blocked
+    )
 }
 
 /// Tries a credential by itself. A token without any permission proves it as well as another.

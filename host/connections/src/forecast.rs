@@ -1,10 +1,11 @@
 //! What is going to end, and when: client secrets, certificates, sign-ins.
 
+use docket_model::ConnectionKind;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
-use crate::oauth::CredentialKind;
+use crate::oauth::{CredentialKind, user_option};
 use crate::registry::Connections;
 use crate::status::Records;
 use crate::vault::VaultError;
@@ -104,7 +105,8 @@ impl Connections {
     }
 }
 
-/// The credential that lasts longest counts: the others stand in for it or it for them.
+/// The credential that lasts longest counts: the others stand in for it or it for them. One whose end
+/// is not known may last longer; but nobody can rely on it, so it hides no end that is to come.
 fn credential(held: &Connection, records: &mut Records, now: Timestamp, lapses: &mut Vec<Lapse>) {
     let all = match records.credentials(held) {
         Ok(all) => all,
@@ -113,14 +115,15 @@ fn credential(held: &Connection, records: &mut Records, now: Timestamp, lapses: 
             return;
         }
     };
-    let ends: Option<Vec<_>> = all
+    let ends = all
         .iter()
-        .map(|one| Some((one.expires()?, one.status().kind)))
-        .collect();
-    let Some((at, kind)) = ends.and_then(|ends| ends.into_iter().max_by_key(|(at, _)| *at)) else {
-        // There is none, or the end of one is not known.
+        .filter_map(|one| Some((one.expires()?, one.status().kind)));
+    let Some((at, kind)) = ends.max_by_key(|(at, _)| *at) else {
         return;
     };
+    if at <= now && all.iter().any(|one| one.expires().is_none()) {
+        return;
+    }
     let Some(severity) = Severity::of(at, now) else {
         return;
     };
@@ -185,8 +188,9 @@ fn sign_ins(held: &Connection, records: &mut Records, now: Timestamp, lapses: &m
                 ends_at(at, now)
             ),
             remedy: format!(
-                "keep the host running, which uses it once a day; if it has ended, run `docket connections authorize {}` and sign in as {account}",
-                held.name
+                "keep the host running, which uses it once a day; if it has ended, run `docket connections authorize {}{}` and sign in as {account}",
+                held.name,
+                user_option(held.spec.kind == ConnectionKind::PerUser, &account)
             ),
         });
     }

@@ -1,16 +1,21 @@
 //! Keeps sign-ins alive that nobody uses: a refresh token of Entra ends after 90 days without use
 //! (Entra: refresh-tokens.md).
 
+use std::collections::HashMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::oauth::AuthError;
+use crate::oauth::{AuthError, AuthErrorClass};
 use crate::registry::Connections;
 use crate::status::Records;
 use crate::vault::VaultError;
 
 /// How long a sign-in may go unused before it is refreshed.
 const IDLE: SignedDuration = SignedDuration::from_hours(24);
+/// How many sign-ins of a connection in a row are tried in vain, where its sign-in service is not
+/// there. Each may take half a minute.
+const TRIES: u32 = 3;
 
 /// What became of one idle sign-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,13 +31,18 @@ pub struct KeptAlive {
 
 impl Connections {
     /// Refreshes the sign-ins that were not used for a day, one after the other, and says what became
-    /// of each. Meant to be called about once a day; it may be given up at any time.
+    /// of each. A connection whose sign-in service is not there is left alone until the next time: its
+    /// sign-ins have 89 days left. Meant to be called about once a day; it may be given up at any time.
     ///
     /// # Errors
     /// The vault's, where its folder cannot be read at all.
     pub async fn keep_alive(&self, now: Timestamp) -> Result<Vec<KeptAlive>, VaultError> {
         let mut done = Vec::new();
+        let mut in_vain: HashMap<String, u32> = HashMap::new();
         for (name, user) in self.idle(now).await? {
+            if in_vain.get(&name).is_some_and(|times| *times >= TRIES) {
+                continue;
+            }
             let Some(held) = self.by_name.get(&name) else {
                 continue;
             };
@@ -41,6 +51,12 @@ impl Connections {
                 continue;
             };
             let error = account.token().await.err();
+            match &error {
+                Some(error) if error.class == AuthErrorClass::Transient => {
+                    *in_vain.entry(name.clone()).or_default() += 1;
+                }
+                _ => drop(in_vain.remove(&name)),
+            }
             if let Some(error) = &error {
                 tracing::warn!(connection = %name, account = %account.subject.account, code = %error.code, "a sign-in could not be kept alive");
             }

@@ -16,7 +16,7 @@ use crate::binding::Inner;
 use crate::oauth::is_guid;
 use crate::policy::Scope;
 use crate::policy::url::normalise;
-use crate::vault::{RecordId, RecordKind, Vault};
+use crate::vault::{RecordId, RecordKind, Vault, VaultError};
 
 /// The longest link that is read, in bytes; longer URLs are not sent anyway.
 const LONGEST_LINK: usize = 16 * 1024;
@@ -25,37 +25,45 @@ const LONGEST_NAME: usize = 64;
 
 /// Addresses by directory id, in lower case.
 #[derive(Debug, Default)]
-pub(crate) struct MailboxIds(RwLock<Known>);
+pub(crate) struct MailboxIds {
+    known: RwLock<Known>,
+    /// Held while the vault is looked into: whoever needs what it says waits for it.
+    recalling: tokio::sync::Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct Known {
     addresses: HashMap<String, String>,
-    /// The mailboxes that the vault was asked about.
+    /// The mailboxes that the vault has answered for.
     recalled: HashSet<String>,
 }
 
 impl MailboxIds {
     /// The address of a mailbox by its id.
     pub(crate) fn address(&self, id: &str) -> Option<String> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.addresses.get(id).cloned()
     }
 
     /// Takes note of an id; `true` where it was not known.
     fn learn(&self, id: &str, address: &str) -> bool {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.recalled.insert(address.to_owned());
         let before = known.addresses.insert(id.to_owned(), address.to_owned());
         before.as_deref() != Some(address)
     }
 
-    /// Of these mailboxes, those that the vault has not been asked about; they count as asked then.
-    fn to_recall(&self, mailboxes: Vec<String>) -> Vec<String> {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+    /// Takes note that the vault has no id for a mailbox.
+    fn has_none(&self, address: &str) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.recalled.insert(address.to_owned());
+    }
+
+    /// Of these mailboxes, those that the vault has not answered for.
+    fn to_recall(&self, mut mailboxes: Vec<String>) -> Vec<String> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        mailboxes.retain(|mailbox| !known.recalled.contains(mailbox));
         mailboxes
-            .into_iter()
-            .filter(|mailbox| known.recalled.insert(mailbox.clone()))
-            .collect()
     }
 }
 
@@ -73,19 +81,24 @@ impl Inner {
         else {
             return;
         };
-        if bound.scope.ids.address(&id).is_some() {
+        let ids = &bound.scope.ids;
+        if ids.address(&id).is_some() {
             return;
         }
-        let mailboxes = bound.scope.ids.to_recall(bound.scope.members());
+        let _one_at_a_time = ids.recalling.lock().await;
+        let mailboxes = ids.to_recall(bound.scope.members());
         if mailboxes.is_empty() {
             return;
         }
         let (scope, vault) = (Arc::clone(&bound.scope), self.vault.clone());
         let looked = tokio::task::spawn_blocking(move || {
             for mailbox in &mailboxes {
-                // What cannot be read is found again by the next link.
-                if let Ok(Some(id)) = vault.get(record(&scope.connection, mailbox)) {
-                    scope.ids.learn(id.expose_secret(), mailbox);
+                match vault.get(record(&scope.connection, mailbox)) {
+                    Ok(Some(id)) => drop(scope.ids.learn(id.expose_secret(), mailbox)),
+                    // What is damaged is found again by the next link.
+                    Ok(None) | Err(VaultError::Damaged { .. }) => scope.ids.has_none(mailbox),
+                    // It may be readable the next time.
+                    Err(_) => {}
                 }
             }
         });

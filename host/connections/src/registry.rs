@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use docket_model::{Clock, ConnectionSpec, RequestRule};
 use secrecy::SecretString;
@@ -214,6 +214,7 @@ impl Connections {
             vault: self.vault.clone(),
             pacer: Arc::clone(&self.pacer),
             clock: Arc::clone(&self.clock),
+            related: Mutex::default(),
         })))
     }
 

@@ -201,6 +201,8 @@ impl<'b> Exchange<'b> {
                     if !same_origin(&self.allowed.url, &next.url) {
                         token = None;
                         self.headers = headers::travelling(&self.headers);
+                    } else if !next.takes_token {
+                        token = None;
                     }
                     self.allowed = next;
                 }

@@ -1,15 +1,19 @@
 //! A request's turn at its mailbox, for callers that must have it before they send.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use url::Url;
 
 use crate::binding::{Binding, Inner};
 use crate::pace::{Lane, Turn};
 use crate::policy::Allowed;
-use crate::policy::url::origin;
+use crate::policy::url::{normalise, origin};
 use crate::send::LONGEST;
+
+/// How many URLs of one step are remembered with their mailboxes.
+const MOST_RELATED: usize = 1024;
 
 /// A request's turn at its mailbox, or why it got none. Dropping it lets the next one go.
 #[derive(Debug)]
@@ -27,6 +31,28 @@ impl Binding {
     }
 }
 
+impl Binding {
+    /// Takes note that a URL came with the answer to a request for another one, `asked`: what is sent
+    /// there counts for the same mailbox. An upload session's URL names none.
+    pub fn relate(&self, url: &str, asked: &str) {
+        let Some(bound) = &self.0.connection else {
+            return;
+        };
+        let (Ok(url), Ok(asked)) = (normalise(url), normalise(asked)) else {
+            return;
+        };
+        let Some(mailbox) = bound.scope.mailbox(&asked) else {
+            return;
+        };
+        let related = &self.0.related;
+        let mut related = related.lock().unwrap_or_else(PoisonError::into_inner);
+        if related.len() >= MOST_RELATED {
+            related.clear();
+        }
+        related.insert(without_query(&url).into(), mailbox);
+    }
+}
+
 impl Inner {
     /// The lane of an allowed request.
     pub(crate) fn lane(&self, allowed: &Allowed) -> Arc<Lane> {
@@ -34,9 +60,52 @@ impl Inner {
             Some(held) => held.account.subject.client_id.as_str(),
             None => "",
         };
-        match &allowed.mailbox {
-            Some(mailbox) => self.pacer.lane(application, mailbox),
-            None => self.pacer.lane(application, &origin(&allowed.url)),
+        let mailbox = match &allowed.mailbox {
+            Some(mailbox) => Some(mailbox.clone()),
+            None => self.related_mailbox(&allowed.url),
+        };
+        match mailbox {
+            Some(mailbox) => self.pacer.lane(application, &mailbox),
+            None => self.pacer.lane(application, &place(&allowed.url)),
+        }
+    }
+
+    /// The mailbox that a URL belongs to by where it came from.
+    fn related_mailbox(&self, url: &Url) -> Option<String> {
+        let related = self.related.lock().unwrap_or_else(PoisonError::into_inner);
+        related.get(without_query(url).as_str()).cloned()
+    }
+}
+
+/// What is counted where no mailbox is known: the host, and whose things they are, if the path says so
+/// as Outlook's upload URLs do (`users('…')`). It only tells lanes apart, and decides nothing.
+fn place(url: &Url) -> String {
+    let mut segments = url.path_segments().into_iter().flatten();
+    let owner = segments.find(|segment| segment.to_ascii_lowercase().starts_with("users("));
+    format!("{} {}", origin(url), owner.unwrap_or_default())
+}
+
+/// A URL without its query, which is what changes in it, and what is secret.
+fn without_query(url: &Url) -> Url {
+    let mut bare = url.clone();
+    bare.set_query(None);
+    bare
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_of_unknown_mailboxes_are_told_apart() {
+        for (url, expected) in [
+            (
+                "https://outlook.test/api/v2.0/Users('a@b')/Messages('m')/x?authtoken=t",
+                "https://outlook.test Users('a@b')",
+            ),
+            ("https://chat.test/hooks/1", "https://chat.test "),
+        ] {
+            assert_eq!(place(&Url::parse(url).unwrap()), expected);
         }
     }
 }

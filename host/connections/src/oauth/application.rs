@@ -135,7 +135,7 @@ impl Application {
         grant: &Grant<'_>,
         challenge: Option<&Claims>,
     ) -> Result<Answer, AuthError> {
-        let all = self.on_disk(subject, Self::credentials).await?;
+        let all = self.credentials_for(subject).await?;
         if all.is_empty() {
             if let Grant::Application = grant {
                 return Err(subject.no_credential());
@@ -283,15 +283,14 @@ impl Application {
         Ok(())
     }
 
-    /// Steps aside for what blocks on the disk.
-    pub(super) async fn on_disk<T: Send + 'static>(
+    /// The credentials, off the thread; an error is in the words of `subject`.
+    async fn credentials_for(
         self: &Arc<Self>,
         subject: &Subject,
-        work: impl FnOnce(&Self) -> Result<T, VaultError> + Send + 'static,
-    ) -> Result<T, AuthError> {
+    ) -> Result<Vec<Credential>, AuthError> {
         let application = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || work(&application)).await {
-            Ok(done) => done.map_err(|error| subject.vault_failed(&error)),
+        match tokio::task::spawn_blocking(move || application.credentials()).await {
+            Ok(read) => read.map_err(|error| subject.credentials_failed(&error)),
             Err(_) => Err(subject.shutting_down()),
         }
     }

@@ -150,13 +150,18 @@ fn by_error(error: &str) -> (AuthErrorClass, &'static str, &'static str) {
     }
 }
 
+/// What `docket connections authorize` is told besides the connection, with a space before it: whose
+/// sign-in it is, where a connection has many users.
+pub(crate) fn user_option(is_per_user: bool, account: &str) -> String {
+    match is_per_user {
+        true => format!(" --user {account}"),
+        false => String::new(),
+    }
+}
+
 impl Subject {
     fn fill(&self, text: &str) -> String {
-        let user = match self.is_per_user {
-            true => " --user {account}",
-            false => "",
-        };
-        text.replace("{user}", user)
+        text.replace("{user}", &user_option(self.is_per_user, &self.account))
             .replace("{connection}", &self.connection)
             .replace("{account}", &self.account)
             .replace("{client_id}", &self.client_id)
@@ -264,17 +269,24 @@ impl Subject {
         )
     }
 
+    /// The vault does not give the sign-in.
     pub(super) fn vault_failed(&self, error: &VaultError) -> AuthError {
+        self.unreadable(error, AuthErrorClass::SignInRequired)
+    }
+
+    /// The vault does not give the credentials; signing in does not mend that.
+    pub(super) fn credentials_failed(&self, error: &VaultError) -> AuthError {
+        self.unreadable(error, AuthErrorClass::Credential)
+    }
+
+    /// A record of the vault that is damaged is of this class.
+    fn unreadable(&self, error: &VaultError, damaged: AuthErrorClass) -> AuthError {
         match error {
             VaultError::Damaged {
                 path,
                 problem,
                 remedy,
-            } => self.other(
-                AuthErrorClass::SignInRequired,
-                &format!("{path} is damaged: {problem}"),
-                remedy,
-            ),
+            } => self.other(damaged, &format!("{path} is damaged: {problem}"), remedy),
             other => self.other(
                 AuthErrorClass::Host,
                 &other.to_string(),

@@ -20,8 +20,10 @@ use super::{AccessToken, Account, Answer, AuthError, Grant, SignInRecord};
 
 /// How long a sign-in may take, from the link to the answer; an authorization code lives as long.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
-/// How many may be under way at a time.
-const MOST: usize = 1000;
+/// How many may be under way at a time; one more ends the oldest. Whoever has a link begins one, and
+/// must not keep others from theirs.
+const MOST: usize = 10_000;
+
 /// A sign-in that has begun.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -186,9 +188,14 @@ impl SignIns {
             expires: now.checked_add(PATIENCE).unwrap_or(now),
         };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, pending| now < pending.expires);
         if all.len() >= MOST {
-            return Err(account.subject.transient("too many sign-ins are under way"));
+            all.retain(|_, pending| now < pending.expires);
+        }
+        if all.len() >= MOST {
+            let oldest = all.iter().min_by_key(|(_, pending)| pending.expires);
+            if let Some(oldest) = oldest.map(|(state, _)| state.clone()) {
+                all.remove(&oldest);
+            }
         }
         all.insert(state.secret().clone(), pending);
         Ok(SignIn {

@@ -146,6 +146,16 @@ impl Scope {
         }
     }
 
+    /// The mailbox that a URL of Graph is about, by its address, where it is one that is allowed.
+    pub(crate) fn mailbox(&self, url: &Url) -> Option<String> {
+        let endpoint = self.endpoint(url).filter(|endpoint| endpoint.is_graph)?;
+        match reach(&endpoint.rest(url)?) {
+            Reach::Mailbox(name) => self.member(name),
+            Reach::Own => self.own.as_ref().map(|own| own.to_lowercase()),
+            Reach::Elsewhere | Reach::Hidden => None,
+        }
+    }
+
     /// The endpoint that holds the URL, the one that tokens are issued for first.
     fn endpoint(&self, url: &Url) -> Option<&Endpoint> {
         let mut holding: Vec<_> = self

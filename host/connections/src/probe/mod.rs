@@ -129,6 +129,14 @@ fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
+/// The names of a folder's path. A slash inside a name is written `\/`, as in workflows.
+fn names(path: &str) -> Vec<String> {
+    // No name holds a control character.
+    let path = path.replace("\\/", "\0");
+    let names = path.split('/').map(|name| name.trim().replace('\0', "/"));
+    names.collect()
+}
+
 /// A test under way.
 struct Probe<'p> {
     binding: &'p Binding,
@@ -295,7 +303,8 @@ impl Probe<'_> {
         let subject = format!("{mailbox} {folder}");
         let of = format!("{}/v1.0/users/{}/mailFolders", self.base, segment(mailbox));
         let mut parent: Option<String> = None;
-        for name in folder.split('/') {
+        for name in names(folder) {
+            let name = name.as_str();
             let found = match &parent {
                 None if remedy::WELL_KNOWN.contains(&name.to_ascii_lowercase().as_str()) => {
                     let url = format!("{of}/{}?$select=id", segment(&name.to_ascii_lowercase()));
@@ -471,5 +480,16 @@ impl Probe<'_> {
             // What is no JSON has no code.
             body: serde_json::from_slice(&bytes).unwrap_or_default(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn a_slash_may_be_part_of_a_name() {
+        assert_eq!(names("inbox/Invoices"), ["inbox", "Invoices"]);
+        assert_eq!(names(r"in\/out / 2026"), ["in/out", "2026"]);
     }
 }

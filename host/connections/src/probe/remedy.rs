@@ -4,18 +4,28 @@
 use docket_model::{Cloud, ConnectionKind};
 
 use crate::binding::Bound;
+use crate::oauth::user_option;
 use crate::rights::{Acting, quoted, rights_script};
 
 /// Folders that have the same name in every language (Graph: mailfolder.md).
-pub(super) const WELL_KNOWN: [&str; 8] = [
+pub(super) const WELL_KNOWN: [&str; 17] = [
     "archive",
+    "clutter",
+    "conflicts",
+    "conversationhistory",
     "deleteditems",
     "drafts",
     "inbox",
     "junkemail",
+    "localfailures",
     "msgfolderroot",
     "outbox",
+    "recoverableitemsdeletions",
+    "scheduled",
+    "searchfolders",
     "sentitems",
+    "serverfailures",
+    "syncissues",
 ];
 
 /// The remedies of one connection.
@@ -25,6 +35,7 @@ pub(super) struct Remedies {
     client_id: String,
     cloud: Cloud,
     is_application: bool,
+    is_per_user: bool,
     permissions: Vec<String>,
 }
 
@@ -37,14 +48,17 @@ impl Remedies {
             client_id: spec.client_id.clone(),
             cloud: spec.cloud,
             is_application: spec.kind == ConnectionKind::AppOnly,
+            is_per_user: spec.kind == ConnectionKind::PerUser,
             permissions: ["Mail.ReadWrite", "Mail.Send"].map(str::to_owned).to_vec(),
         }
     }
 
     pub(super) fn scope(&self, name: &str) -> String {
         format!(
-            "in the Entra admin center open App registrations, the application {}, API permissions, Add a permission, Microsoft Graph, Delegated permissions; add {name}, and Grant admin consent; then run `docket connections authorize {}`",
-            self.client_id, self.connection
+            "in the Entra admin center open App registrations, the application {}, API permissions, Add a permission, Microsoft Graph, Delegated permissions; add {name}, and Grant admin consent; then run `docket connections authorize {}{}`",
+            self.client_id,
+            self.connection,
+            user_option(self.is_per_user, &self.account)
         )
     }
 

@@ -17,12 +17,12 @@ use rsa::pkcs8::EncodePrivateKey as _;
 
 use crate::support::*;
 
-const ANNA: &str = "anna@contoso.example";
-const BEN: &str = "ben@contoso.example";
+pub(crate) const ANNA: &str = "anna@contoso.example";
+pub(crate) const BEN: &str = "ben@contoso.example";
 const GRANTS: &[&str] = &["GET {graph}/v1.0/**", "POST {graph}/v1.0/**"];
 const ROBOT: &str = "11111111-2222-4333-8444-555555555555";
 
-async fn people() -> Office {
+pub(crate) async fn people() -> Office {
     Office::closed(|spec, _| {
         spec.kind = ConnectionKind::PerUser;
         spec.account = None;
@@ -31,7 +31,7 @@ async fn people() -> Office {
     .await
 }
 
-async fn robot() -> Office {
+pub(crate) async fn robot() -> Office {
     let office = Office::closed(|spec, tenant| {
         let mut app = AppConfig::new(ROBOT, "robot");
         app.roles = ["Mail.ReadWrite", "Mail.Send"].map(str::to_owned).to_vec();
@@ -55,7 +55,11 @@ fn give_secret(office: &Office) {
         .unwrap();
 }
 
-async fn user_signs_in(office: &Office, user: &str, who: &str) -> Result<(), FinishError> {
+pub(crate) async fn user_signs_in(
+    office: &Office,
+    user: &str,
+    who: &str,
+) -> Result<(), FinishError> {
     let connections = &office.project.connections;
     let begun = connections
         .begin_sign_in(NAME, Some(user), Some(REDIRECT), &["Mail.Read".to_owned()])

@@ -8,6 +8,7 @@ mod devices;
 mod dialling;
 mod exchanges;
 mod kinds;
+mod many;
 mod pacing;
 mod providers;
 mod redirects;

@@ -111,3 +111,35 @@ async fn a_long_pause_is_kept_without_asking_again() {
     assert_eq!(other.status, 429);
     assert_eq!(server.seen().len(), 2);
 }
+
+/// An upload's URL names no mailbox: what is sent there counts for the one whose session it is.
+#[tokio::test]
+async fn an_upload_takes_the_turns_of_its_mailbox() {
+    let server = Server::always(answer(429, "Retry-After: 60\r\n", "{}")).await;
+    let url = server.url();
+    let project = Project::new(spec(&[
+        ("graph", &format!("{url}/graph")),
+        ("outlook", &format!("{url}/outlook")),
+    ]));
+    let binding = project.binding(&[
+        "GET {graph}/v1.0/users/{mailbox}/messages",
+        "PUT {outlook}/**",
+    ]);
+    let of = |mailbox: &str| format!("{url}/graph/v1.0/users/{mailbox}/messages");
+    let session = |name: &str| format!("{url}/outlook/{name}?authtoken=secret");
+    binding.relate(&session("a"), &of(MAILBOX));
+    binding.relate(&session("b"), &of(ACCOUNT));
+    let put = async |name: &str| {
+        let put = binding.send(request("PUT", &session(name))).await.unwrap();
+        assert_eq!(put.status, 429);
+        server.seen().len()
+    };
+    assert_eq!(put("a").await, 1);
+    assert_eq!(put("b").await, 2, "another mailbox has pauses of its own");
+    assert_eq!(put("a").await, 2, "one that waits is not asked again");
+    let read = binding.send(get(&of(MAILBOX))).await.unwrap();
+    assert_eq!((read.status, server.seen().len()), (429, 2));
+    // Whoever asked for a mailbox that is none of the connection's relates nothing.
+    binding.relate(&session("c"), &of("ben@contoso.example"));
+    assert_eq!(put("c").await, 3);
+}

@@ -104,6 +104,36 @@ async fn the_same_origin_keeps_the_token_within_the_policy() {
     assert_eq!(server.seen().len(), 3);
 }
 
+/// One host may serve Graph and what takes no token.
+#[tokio::test]
+async fn a_place_that_takes_no_token_gets_none_on_the_same_origin() {
+    let server = Server::start(|seen| {
+        std::future::ready(match seen.target() {
+            "GET /graph/v1.0/organization" => to(302, "/files/f"),
+            "GET /files/f" => answer(200, "", "file"),
+            other => panic!("{other}"),
+        })
+    })
+    .await;
+    let url = server.url();
+    let office = Office::closed(move |spec, _| {
+        spec.endpoints = ["graph", "files"]
+            .map(|name| (name.to_owned(), format!("{url}/{name}")))
+            .into();
+    })
+    .await;
+    office.sign_in().await;
+    let binding = office
+        .project
+        .binding(&["GET {graph}/**", "GET {files}/**"]);
+    let url = format!("{}/graph/v1.0/organization", server.url());
+    let response = binding.send(signed(get(&url))).await.unwrap();
+    assert_eq!(text(response).await.unwrap(), "file");
+    let seen = server.seen();
+    assert!(seen[0].header("authorization").is_some());
+    assert_eq!(seen[1].header("authorization"), None);
+}
+
 #[tokio::test]
 async fn only_reads_follow() {
     let server = Server::always(to(307, "/elsewhere")).await;
