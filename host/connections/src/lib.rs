@@ -18,6 +18,7 @@ mod fence;
 mod fetch;
 mod forecast;
 mod gate;
+mod hook_secret;
 mod hooks;
 mod keep_alive;
 mod mailboxes;
@@ -42,7 +43,8 @@ pub use fence::Fence;
 pub use fetch::{Fetch, FetchError, Fetched, Fetcher};
 pub use forecast::{Lapse, LapseKind, Severity};
 pub use gate::{Body, GateError, Request, Response};
-pub use hooks::{HookSecret, InvalidSecret, Refused, SecretStatus, Signature};
+pub use hook_secret::{HookSecret, InvalidSecret};
+pub use hooks::{Refused, SecretStatus, Signature};
 pub use keep_alive::KeptAlive;
 pub use oauth::{
     AuthError, AuthErrorClass, Callback, Credential, CredentialKind, CredentialStatus,

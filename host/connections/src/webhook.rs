@@ -7,17 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use docket_model::{Clock, SignInWebhook};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use jsonwebtoken::{Algorithm, EncodingKey};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
-use zeroize::{Zeroize, Zeroizing};
 
 use crate::dial::{self, Addresses, Transport, read_ca_file};
+use crate::hook_secret::{HookSecret, InvalidSecret, signed};
 use crate::policy::url::origin;
 use crate::registry::Connections;
 use crate::vault::{RecordId, RecordKind, Vault, VaultError};
@@ -26,10 +23,6 @@ use crate::vault::{RecordId, RecordKind, Vault, VaultError};
 const PLACE: &str = "sign-in-hook.webhook";
 /// How long the receiver may take (Standard Webhooks: 15 to 30 seconds).
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What secrets begin with.
-const PREFIX: &str = "whsec_";
-/// How many bytes a secret has that is made here; the specification wants 24 to 64.
-const LENGTH: usize = 32;
 /// How many secrets are in use at a time.
 const MOST: usize = 2;
 const SECRETS: RecordId<'_> = RecordId {
@@ -63,10 +56,8 @@ pub enum WebhookError {
     )]
     NoSecret,
     /// What was given is no secret.
-    #[error(
-        "a webhook's secret is written {PREFIX}…, with 24 to 64 bytes in base64 (Standard Webhooks)"
-    )]
-    InvalidSecret,
+    #[error(transparent)]
+    InvalidSecret(#[from] InvalidSecret),
     /// The receiver did not take it.
     #[error("{host} answered {status}")]
     Refused {
@@ -114,12 +105,9 @@ impl Connections {
     /// # Errors
     /// [`WebhookError::Vault`].
     pub fn new_webhook_secret(&self) -> Result<SecretString, WebhookError> {
-        let mut bytes = Zeroizing::new([0_u8; LENGTH]);
-        getrandom::fill(bytes.as_mut())
-            .map_err(|error| VaultError::Io(format!("no random bytes: {error}")))?;
-        let secret = SecretString::from(format!("{PREFIX}{}", STANDARD.encode(bytes.as_ref())));
-        self.add_webhook_secret(&secret)?;
-        Ok(secret)
+        let secret = HookSecret::generate()?;
+        self.keep_webhook_secret(&secret)?;
+        Ok(secret.text().clone())
     }
 
     /// Stores a secret for webhooks that was made elsewhere, `whsec_…`. Blocks on the disk.
@@ -127,16 +115,21 @@ impl Connections {
     /// # Errors
     /// [`WebhookError::InvalidSecret`], [`WebhookError::Vault`].
     pub fn add_webhook_secret(&self, secret: &SecretString) -> Result<(), WebhookError> {
-        let text = secret.expose_secret().trim();
-        if bytes_of(text).is_none() {
-            return Err(WebhookError::InvalidSecret);
-        }
-        let mut all = Secrets::read(&self.vault)?;
-        all.0.retain(|known| known != text);
-        all.0.insert(0, text.to_owned());
-        all.0.truncate(MOST);
-        all.write(&self.vault)?;
+        self.keep_webhook_secret(&HookSecret::parse(secret)?)?;
         Ok(())
+    }
+
+    fn keep_webhook_secret(&self, secret: &HookSecret) -> Result<(), VaultError> {
+        let text = |secret: &HookSecret| secret.text().expose_secret().to_owned();
+        let mut all = match Secrets::read(&self.vault) {
+            // A new one mends what cannot be read.
+            Err(VaultError::Damaged { .. }) => Secrets(Vec::new()),
+            read => read?,
+        };
+        all.0.retain(|known| text(known) != text(secret));
+        all.0.insert(0, secret.clone());
+        all.0.truncate(MOST);
+        all.write(&self.vault)
     }
 }
 
@@ -153,8 +146,8 @@ impl Webhook {
             .await
             .map_err(|_| VaultError::Io("the host is shutting down".to_owned()))??;
         let body = event.to_string();
-        let at = self.clock.now().as_second();
-        let signatures = secrets.sign(&format!("{id}.{at}.{body}"))?;
+        let at = self.clock.now().as_second().to_string();
+        let signatures = secrets.sign(&signed(id, &at, body.as_bytes()))?;
         let host = origin(&self.url);
         let unanswered =
             |error: crate::gate::GateError| WebhookError::Unanswered(error.to_string());
@@ -186,21 +179,19 @@ impl Webhook {
 }
 
 /// The secrets, the newest first.
-struct Secrets(Vec<String>);
-
-impl Drop for Secrets {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
+struct Secrets(Vec<HookSecret>);
 
 impl Secrets {
     fn read(vault: &Vault) -> Result<Self, VaultError> {
         let Some(text) = vault.get(SECRETS)? else {
             return Ok(Self(Vec::new()));
         };
-        let all = serde_json::from_str(text.expose_secret());
-        all.map(Self).map_err(|_| VaultError::Damaged {
+        let all: Option<Vec<String>> = serde_json::from_str(text.expose_secret()).ok();
+        let all = all.and_then(|all| {
+            let all = all.into_iter().map(SecretString::from);
+            all.map(|one| HookSecret::parse(&one).ok()).collect()
+        });
+        all.map(Self).ok_or_else(|| VaultError::Damaged {
             path: PLACE.to_owned(),
             problem: "its secret cannot be read".to_owned(),
             remedy: "make a new one with `docket connections webhook-secret`".to_owned(),
@@ -208,36 +199,21 @@ impl Secrets {
     }
 
     fn write(&self, vault: &Vault) -> Result<(), VaultError> {
-        let text = serde_json::to_string(&self.0)
+        let all = self.0.iter().map(|one| one.text().expose_secret());
+        let text = serde_json::to_string(&all.collect::<Vec<_>>())
             .map(SecretString::from)
             .map_err(|error| VaultError::Io(error.to_string()))?;
         vault.put(SECRETS, &text)
     }
 
-    /// `webhook-signature`: `v1,` and the signature in base64, one for each secret.
-    fn sign(&self, signed: &str) -> Result<String, WebhookError> {
-        let all: Option<Vec<String>> = self.0.iter().map(|one| sign(one, signed)).collect();
-        match all {
-            Some(all) if !all.is_empty() => Ok(all.join(" ")),
-            _ => Err(WebhookError::NoSecret),
+    /// `webhook-signature`: one signature for each secret.
+    fn sign(&self, signed: &[u8]) -> Result<String, WebhookError> {
+        if self.0.is_empty() {
+            return Err(WebhookError::NoSecret);
         }
+        let all: Vec<String> = self.0.iter().map(|one| one.sign(signed)).collect();
+        Ok(all.join(" "))
     }
-}
-
-fn sign(secret: &str, signed: &str) -> Option<String> {
-    let key = EncodingKey::from_secret(&bytes_of(secret)?);
-    // HMAC-SHA256 as JWTs have it, but for the alphabet.
-    let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &key, Algorithm::HS256).ok()?;
-    let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-    Some(format!("v1,{}", STANDARD.encode(signature)))
-}
-
-/// The bytes of a secret as Standard Webhooks writes it.
-pub(crate) fn bytes_of(secret: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let bytes = STANDARD.decode(secret.strip_prefix(PREFIX)?).ok()?;
-    (24..=64)
-        .contains(&bytes.len())
-        .then(|| Zeroizing::new(bytes))
 }
 
 #[cfg(test)]
@@ -245,33 +221,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signs_as_the_specification_shows() {
-        // The test vector of the reference libraries.
-        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-        let signed = r#"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330.{"test": 2432232314}"#;
-        assert_eq!(
-            sign(secret, signed).unwrap(),
-            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-        );
-        let both = Secrets(vec![secret.to_owned(), secret.to_owned()]);
-        assert_eq!(both.sign(signed).unwrap().split(' ').count(), 2);
+    fn there_is_a_signature_of_each_secret() {
+        let secrets = [(); 2].map(|()| HookSecret::generate().unwrap());
+        let signed = signed("msg", "1614265330", b"{}");
+        let expected = secrets.each_ref().map(|one| one.sign(&signed)).join(" ");
+        assert_eq!(Secrets(secrets.to_vec()).sign(&signed), Ok(expected));
         let none = Secrets(Vec::new());
-        assert_eq!(none.sign(signed), Err(WebhookError::NoSecret));
-    }
-
-    #[test]
-    fn only_secrets_are_secrets() {
-        let of = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7; bytes]));
-        for (text, is_one) in [
-            (of(24), true),
-            (of(64), true),
-            (of(23), false),
-            (of(65), false),
-            (of(32).replace("whsec_", ""), false),
-            ("whsec_!".to_owned(), false),
-            (String::new(), false),
-        ] {
-            assert_eq!(bytes_of(&text).is_some(), is_one, "{text}");
-        }
+        assert_eq!(none.sign(&signed), Err(WebhookError::NoSecret));
     }
 }

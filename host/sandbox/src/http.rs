@@ -1,6 +1,7 @@
 //! The `http` interface: requests become effects, and outcomes become answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use docket_engine::Stop;
 use docket_model::{Answer, AnswerBody, EffectCall, HttpFailure, Outcome};
@@ -21,6 +22,9 @@ use crate::seal::Place;
 /// Requests of one `send-all`, and how many of them are under way at once.
 const REQUESTS_AT_MOST: usize = 16;
 const SIDE_BY_SIDE: usize = 8;
+/// What is left of a request's time for the sending itself, when the wait for its turn ends: one that has
+/// hardly begun when its time is over is in doubt.
+const RESERVE: Duration = Duration::from_secs(10);
 
 impl http::Host for Attempt {}
 
@@ -144,7 +148,8 @@ async fn perform(
     let ready = async move {
         if let Some((method, url, deadline)) = waits
             && let left = deadline.saturating_duration_since(Instant::now())
-            && let Some(turn) = gate.turn(&method, &url, left).await
+            && let wait = left.saturating_sub(RESERVE.min(left / 2))
+            && let Some(turn) = gate.turn(&method, &url, wait).await
         {
             // Whoever would take it may be gone, and the turn goes to the next one.
             let _ = give.send(turn);
