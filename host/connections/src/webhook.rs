@@ -120,13 +120,13 @@ impl Connections {
     }
 
     fn keep_webhook_secret(&self, secret: &HookSecret) -> Result<(), VaultError> {
-        let text = |secret: &HookSecret| secret.text().expose_secret().to_owned();
         let mut all = match Secrets::read(&self.vault) {
             // A new one mends what cannot be read.
             Err(VaultError::Damaged { .. }) => Secrets(Vec::new()),
             read => read?,
         };
-        all.0.retain(|known| text(known) != text(secret));
+        let text = secret.text().expose_secret();
+        all.0.retain(|known| known.text().expose_secret() != text);
         all.0.insert(0, secret.clone());
         all.0.truncate(MOST);
         all.write(&self.vault)
