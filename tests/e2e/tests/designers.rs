@@ -199,6 +199,193 @@ fn a_new_project_runs_against_a_tenant_of_its_own() {
     assert!(!local.exists(), "the project is as it was");
 }
 
+#[test]
+fn a_new_project_pins_its_plugins_and_takes_another() {
+    let desk = Desk::open();
+    let lock: Value =
+        serde_json::from_str(&fs::read_to_string(desk.project().join("docket.lock")).unwrap())
+            .unwrap();
+    assert_eq!(
+        lock["plugins"]["exchange"]["source"],
+        "plugins/exchange.wasm"
+    );
+    let probe = components().join("probe.wasm");
+    let added = desk.within(&["plugins", "add", probe.to_str().unwrap(), "--yes"]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    let checked = desk.within(&["validate"]);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+}
+
+#[test]
+fn the_project_is_the_nearest_one() {
+    let desk = Desk::open();
+    let here = |arguments: &[&str], folder: &str| {
+        let mut command = desk.command(arguments);
+        command
+            .current_dir(desk.folder.path().join(folder))
+            .output()
+            .unwrap()
+    };
+    // Of the file or the folder that is named, else of the current folder.
+    for (arguments, folder) in [
+        (&["test", "project/workflows/"][..], ""),
+        (&["test", "project/workflows/welcome.yaml"], ""),
+        (&["plan", "project/workflows/welcome.yaml"], ""),
+        (&["validate"], "project/workflows/templates"),
+        (&["plan", "welcome.yaml"], "project/workflows"),
+    ] {
+        let told = here(arguments, folder);
+        assert!(
+            told.status.success(),
+            "{arguments:?}: {}",
+            text(&told.stderr)
+        );
+    }
+    let none = here(&["validate"], "");
+    assert_eq!(none.status.code(), Some(3));
+    assert!(text(&none.stderr).contains("is no project"));
+}
+
+#[test]
+fn every_file_is_checked_whatever_is_wrong_with_another() {
+    let desk = Desk::open();
+    fs::write(desk.project().join("workflows/binary.yaml"), [0xff]).unwrap();
+    desk.write(
+        "workflows/welcome.test.yaml",
+        "cases:\n  - name: one\n    inputs: {too: a}\n    expect: {steps: {welcom: done}}\n",
+    );
+    let told = desk.within(&["validate", "--format", "github"]);
+    assert_eq!(told.status.code(), Some(3));
+    let lines = text(&told.stdout);
+    for expected in [
+        "file=project/workflows/binary.yaml,line=1",
+        "not UTF-8",
+        "file=project/workflows/welcome.test.yaml,line=3,col=14",
+        "file=project/workflows/welcome.test.yaml,line=4,col=22",
+        "did you mean `welcome`?",
+    ] {
+        assert!(lines.contains(expected), "{expected}\n{lines}");
+    }
+    // The tests do not run, and machines hear why.
+    let tested = desk.within(&["test", "--json"]);
+    assert_eq!(tested.status.code(), Some(3));
+    assert_eq!(json(&tested)["error"]["exit"], 3);
+
+    // A problem of docket.yaml is told in the words of whoever asked for a plan.
+    let yaml = fs::read_to_string(desk.project().join("docket.yaml")).unwrap();
+    desk.write("docket.yaml", &format!("{yaml}\nplugin: {{}}\n"));
+    let plan = [
+        "plan",
+        "project/workflows/welcome.yaml",
+        "--format",
+        "sarif",
+    ];
+    let planned = desk.within(&plan);
+    assert_eq!(planned.status.code(), Some(3));
+    let results = &json(&planned)["runs"][0]["results"];
+    assert_eq!(results[0]["ruleId"], "project/unknown-key", "{results}");
+}
+
+#[test]
+fn no_picture_shows_a_secret() {
+    let desk = Desk::open();
+    let yaml = fs::read_to_string(desk.project().join("docket.yaml")).unwrap();
+    let with_secret = yaml.replacen(
+        "    kind: service-account\n",
+        "    kind: service-account\n    client-secret: canary-in-the-file\n    unknown: 1\n",
+        1,
+    );
+    desk.write("docket.yaml", &with_secret);
+    let told = desk.within(&["validate", "--json"]);
+    assert_eq!(told.status.code(), Some(3));
+    let said = text(&told.stderr) + &text(&told.stdout);
+    assert!(said.contains("project/secret"), "{said}");
+    assert!(said.contains("`unknown`"), "{said}");
+    assert!(!said.contains("canary-in-the-file"), "{said}");
+}
+
+#[test]
+fn files_are_checked_again_when_they_change() {
+    let desk = Desk::open();
+    let mut watching = desk
+        .command(&["validate", "--watch", "--json", "-C", "project"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    // Each line is a whole report. A change may be heard of more than once.
+    let mut until = |is_right: bool| {
+        for line in lines.by_ref().take(20) {
+            let report: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            let files = report["files"].as_array().unwrap();
+            if files.iter().all(|one| one["ok"] == true) == is_right {
+                return;
+            }
+        }
+        panic!("no such report");
+    };
+    until(true);
+    let file = desk.project().join("workflows/welcome.yaml");
+    let good = fs::read_to_string(&file).unwrap();
+    fs::write(&file, good.replace("exchange/send", "exchange/sned")).unwrap();
+    until(false);
+    fs::write(&file, good).unwrap();
+    until(true);
+    fs::write(
+        desk.project().join("workflows/templates/welcome.html"),
+        "{{ nme }}",
+    )
+    .unwrap();
+    until(false);
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+}
+
+#[test]
+fn a_test_reaches_its_tenant_and_nobody_else() {
+    let desk = Desk::open();
+    let probe = components().join("probe.wasm");
+    let added = desk.within(&["plugins", "add", probe.to_str().unwrap(), "--yes"]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    // A connection whose endpoint is a server of somebody else's.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let elsewhere = format!("http://{}", server.local_addr().unwrap());
+    let yaml = fs::read_to_string(desk.project().join("docket.yaml")).unwrap();
+    desk.write(
+        "docket.yaml",
+        &yaml.replacen(
+            "connections:\n",
+            &format!(
+                "connections:\n  other:\n    kind: app-only\n    client-id: x\n    endpoints: {{graph: \
+                 {elsewhere}}}\n    allow-addresses: [127.0.0.0/8]\n    provider: {{token-url: \
+                 {elsewhere}/token, token-for: [graph]}}\n"
+            ),
+            1,
+        ),
+    );
+    desk.write(
+        "workflows/post.yaml",
+        &format!(
+            "workflow: post\nsteps:\n  - uses: probe/fetch\n    connection: other\n    with: {{requests: \
+             [{{method: POST, url: \"{elsewhere}/hook\"}}]}}\noutputs: {{answers: '${{{{ \
+             steps.step-1.output }}}}'}}\n"
+        ),
+    );
+    desk.write(
+        "workflows/post.test.yaml",
+        "cases:\n  - name: it is not sent\n    expect: {outputs: {answers: []}}\n",
+    );
+    let told = desk.within(&["test", "project/workflows/post.test.yaml", "--json"]);
+    let problems = json(&told)["cases"][0]["problems"].to_string();
+    assert!(
+        problems.contains("simulated tenant and nobody else"),
+        "{problems}"
+    );
+    server.set_nonblocking(true).unwrap();
+    assert!(server.accept().is_err(), "somebody came");
+}
+
 /// A workflow that reads, would write for each of what it read, and has steps that need and steps
 /// that do not need the outcome.
 const MIXED: &str = "workflow: mixed
@@ -281,9 +468,12 @@ fn problems_are_told_in_the_words_of_each_reader() {
         told
     };
     let found = json(&validate("json"));
-    let bad = &found["files"][0];
-    assert_eq!(bad["file"], "project/workflows/bad.yaml");
-    assert_eq!(bad["ok"], false);
+    let files = found["files"].as_array().unwrap();
+    assert_eq!(files[0]["file"], "project/docket.yaml");
+    assert_eq!(files[0]["ok"], true);
+    let mut files = files.iter();
+    let bad = files.find(|one| one["file"] == "project/workflows/bad.yaml");
+    assert_eq!(bad.unwrap()["ok"], false, "{found}");
 
     let sarif = json(&validate("sarif"));
     assert_eq!(sarif["version"], "2.1.0");
@@ -316,7 +506,7 @@ fn problems_are_told_in_the_words_of_each_reader() {
         "as      svc-docket@contoso.example (contoso, service-account)",
         "with    from: contracts@contoso.example",
         "with    to: ${{ inputs.to }}",
-        "domains contoso.example",
+        "domains contoso.example (from)",
         "scope   Mail.Send.Shared",
         "granted POST https://graph.microsoft.com/v1.0/users/{mailbox}/messages",
         "grants of exchange that this workflow does not use:",
@@ -402,12 +592,12 @@ fn a_case_may_hand_on_a_mail_of_its_tenant() {
     - {mailbox: invoices@contoso.example, from: a@fabrikam.example, subject: Second}
 cases:
   - name: moved
-    inputs: {mail: {mail: Second, mailbox: invoices@contoso.example}}
+    inputs: {mail: {$mail: Second, mailbox: invoices@contoso.example}}
     expect:
       mailboxes:
         invoices@contoso.example: {Inbox: [{subject: First}], Done: [{subject: Second}]}
   - name: not there
-    inputs: {mail: {mail: Third, mailbox: invoices@contoso.example}}
+    inputs: {mail: {$mail: Third, mailbox: invoices@contoso.example}}
     expect: {}
 ",
     );
