@@ -282,9 +282,16 @@ pub(crate) async fn install(
     let mut installed = BTreeMap::new();
     for (name, spec) in &project.spec.plugins {
         let plugin = match spec.remote() {
-            None => from_file(project, sandbox, &lock, name, spec).await?,
-            Some(remote) => fetched(project, sandbox, &lock, name, remote).await?,
+            None => from_file(project, sandbox, &lock, name, spec).await,
+            Some(remote) => fetched(project, sandbox, &lock, name, remote).await,
         };
+        let plugin = plugin.map_err(|error| match error.downcast::<Failed>() {
+            Ok(failed) => anyhow::Error::from(Failed {
+                span: Some(spec.span),
+                ..failed
+            }),
+            Err(error) => error,
+        })?;
         let grants = spec.grants.rules(plugin.manifest());
         installed.insert(
             name.clone(),

@@ -124,6 +124,17 @@ fn every_file_is_checked_whatever_is_wrong_with_another() {
     ] {
         assert!(lines.contains(expected), "{expected}\n{lines}");
     }
+    // A plugin that is not there has its place in docket.yaml.
+    let component = desk.project().join("plugins/exchange.wasm");
+    let elsewhere = desk.folder.path().join("exchange.wasm");
+    fs::rename(&component, &elsewhere).unwrap();
+    let lines = text(&desk.within(&["validate", "--format", "github"]).stdout);
+    let yaml = fs::read_to_string(desk.project().join("docket.yaml")).unwrap();
+    let line = yaml.lines().position(|line| line == "  exchange:").unwrap() + 1;
+    let place = format!("file=project/docket.yaml,line={line},col=3,");
+    assert!(lines.contains(&place), "{place}\n{lines}");
+    fs::rename(elsewhere, component).unwrap();
+
     // The tests do not run, and machines hear why.
     let tested = desk.within(&["test", "--json"]);
     assert_eq!(tested.status.code(), Some(3));

@@ -280,7 +280,7 @@ const README: &str = "# Document workflows
 | `docket tenant --project-to .` | has this project use a simulated tenant for as long as it is up |
 | `docket run workflows/welcome.yaml --input to=… --input name=…` | runs the workflow |
 | `docket run … --dry-run` | shows what it would send, and sends nothing |
-| `docket validate` | checks all files |
+| `docket validate` | checks all files; with `--watch` again at each change |
 | `docket schema --out .docket/schema/workflow.json` | renews the editor's schema after a plugin has changed |
 
 An editor with a YAML language server (Visual Studio Code with the extension it recommends here)

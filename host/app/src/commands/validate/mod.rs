@@ -100,11 +100,15 @@ fn is_invalid(error: &anyhow::Error) -> bool {
 
 /// The problem of a file that cannot be read, or whose plugins cannot be used.
 fn unreadable(file: &Path, error: &anyhow::Error) -> Diagnostic {
-    let source = SourceFile::new(file.to_string_lossy(), "");
-    let problem = Diagnostic::error("file/unusable", &source, Span::at(0), format!("{error:#}"));
-    let help = error
-        .downcast_ref::<Failed>()
-        .and_then(|failed| failed.help.clone());
+    let failed = error.downcast_ref::<Failed>();
+    let help = failed.and_then(|failed| failed.help.clone());
+    let span = failed.and_then(|failed| failed.span);
+    let source = match span.map(|_| read_source(file)) {
+        Some(Ok(source)) => source,
+        _ => SourceFile::new(file.to_string_lossy(), ""),
+    };
+    let span = span.unwrap_or(Span::at(0));
+    let problem = Diagnostic::error("file/unusable", &source, span, format!("{error:#}"));
     Diagnostic { help, ..problem }
 }
 
