@@ -6,7 +6,7 @@ mod runs;
 mod triggers;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -31,15 +31,10 @@ pub(crate) struct Cli {
 /// What every command understands.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// The project's folder, the one that holds docket.yaml.
-    #[arg(
-        long,
-        short = 'C',
-        global = true,
-        value_name = "DIR",
-        default_value = "."
-    )]
-    pub(crate) project: PathBuf,
+    /// The project's folder, the one that holds docket.yaml [default: the nearest one at or above the
+    /// file that the command names, or the folder that you are in].
+    #[arg(long, short = 'C', global = true, value_name = "DIR")]
+    pub(crate) project: Option<PathBuf>,
     /// The folder for journal, documents and vault [default: .docket in the project's folder].
     #[arg(long, global = true, value_name = "DIR", env = "DOCKET_DATA")]
     pub(crate) data: Option<PathBuf>,
@@ -66,6 +61,21 @@ pub(crate) struct Global {
     /// Logs more: once for info, twice for debug. DOCKET_LOG takes a filter in its place.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+}
+
+impl Global {
+    /// The project's folder.
+    pub(crate) fn root(&self) -> &Path {
+        self.project.as_deref().unwrap_or(Path::new("."))
+    }
+
+    /// The same for the project in a folder.
+    pub(crate) fn within(&self, folder: &Path) -> Self {
+        Self {
+            project: Some(folder.to_owned()),
+            ..self.clone()
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -112,6 +122,20 @@ pub(crate) enum Command {
     Plugins(PluginsCommand),
     /// Starts a simulated Microsoft 365 tenant on this machine.
     Tenant(TenantArgs),
+}
+
+impl Command {
+    /// The first file or folder of a project that the command names.
+    pub(crate) fn names(&self) -> Option<&Path> {
+        match self {
+            Self::Validate(arguments) => arguments.files.first().map(PathBuf::as_path),
+            Self::Plan(arguments) => Some(&arguments.file),
+            Self::Graph(arguments) => Some(&arguments.file),
+            Self::Test(arguments) => arguments.paths.first().map(PathBuf::as_path),
+            Self::Run(arguments) => Some(&arguments.file),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

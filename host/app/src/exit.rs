@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use docket_model::Span;
+
 /// An exit code. They are part of the interface and do not change their meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -39,7 +41,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// An error that knows its exit code. Without one an error is a [`Exit::Fault`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failed {
     /// The code.
     pub(crate) exit: Exit,
@@ -47,6 +49,8 @@ pub(crate) struct Failed {
     pub(crate) message: String,
     /// What to do about it.
     pub(crate) help: Option<String>,
+    /// Where it is in `docket.yaml`, of a problem with one of its plugins.
+    pub(crate) span: Option<Span>,
 }
 
 impl Failed {
@@ -56,6 +60,7 @@ impl Failed {
             exit,
             message: message.into(),
             help: None,
+            span: None,
         }
     }
 

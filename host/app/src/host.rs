@@ -15,10 +15,12 @@ use docket_model::{
     RequestRule, RunId, SourceFile,
 };
 use docket_plugins::pin::Lock;
-use docket_sandbox::{Egress, Limits, LoadError, Plugin, Sandbox, SandboxConfig};
+use docket_sandbox::{ComponentStore, Egress, Limits, LoadError, Plugin, Sandbox, SandboxConfig};
+use url::Origin;
 
 use crate::cli::Global;
 use crate::clock::SystemClock;
+use crate::egress::Only;
 use crate::exit::{Exit, Failed};
 use crate::project::Project;
 
@@ -46,6 +48,8 @@ pub(crate) struct Setting {
     pub(crate) key: KeySource,
     /// The folder with the components and their compiled code.
     pub(crate) components: PathBuf,
+    /// The only origins that plugins may reach, whatever they were granted; any where it is `None`.
+    pub(crate) origins: Option<Vec<Origin>>,
 }
 
 /// A plugin of the project, ready to run.
@@ -63,6 +67,7 @@ impl Host {
         let setting = Setting {
             key: project.key_source(global)?,
             components: project.data.clone(),
+            origins: None,
             timer: Arc::new(TokioTimer::new(Arc::clone(&clock))),
             clock,
         };
@@ -80,12 +85,16 @@ impl Host {
             timer,
             key,
             components,
+            origins,
         } = setting;
         let vault = vault(&data, &key)?;
         let connections = Connections::open(&project.spec.connections, vault, Arc::clone(&clock))
             .map_err(|error| Failed::new(Exit::Invalid, error.to_string()))?;
         let connections = Arc::new(connections);
-        let egress: Arc<dyn Egress> = Arc::clone(&connections) as _;
+        let mut egress: Arc<dyn Egress> = Arc::clone(&connections) as _;
+        if let Some(origins) = origins {
+            egress = Arc::new(Only::new(egress, &origins));
+        }
         let sandbox = Arc::new(sandbox(&components, &documents, egress)?);
         let plugins = install(&project, &sandbox).await?;
         let sqlite = Arc::new(store);
@@ -290,9 +299,16 @@ pub(crate) async fn install(
     let mut installed = BTreeMap::new();
     for (name, spec) in &project.spec.plugins {
         let plugin = match spec.remote() {
-            None => from_file(project, sandbox, &lock, name, spec).await?,
-            Some(remote) => fetched(sandbox, &lock, name, remote).await?,
+            None => from_file(project, sandbox, &lock, name, spec).await,
+            Some(remote) => fetched(project, sandbox, &lock, name, remote).await,
         };
+        let plugin = plugin.map_err(|error| match error.downcast::<Failed>() {
+            Ok(failed) => anyhow::Error::from(Failed {
+                span: Some(spec.span),
+                ..failed
+            }),
+            Err(error) => error,
+        })?;
         let grants = spec.grants.rules(plugin.manifest());
         installed.insert(
             name.clone(),
@@ -328,14 +344,20 @@ async fn from_file(
     })?;
     let plugin = sandbox.load(bytes.clone()).await;
     let plugin = plugin.map_err(|error| load_failed(name, &error))?;
-    crate::pins::check(lock, name, &plugin, &spec.source)?;
+    crate::pins::check(project, lock, name, &plugin)?;
     // Kept only once it is known to be the approved one.
     let kept = sandbox.add(bytes).await;
     Ok(kept.map_err(|error| load_failed(name, &error))?)
 }
 
 /// A plugin that was fetched before; nothing is fetched to run a workflow.
-async fn fetched(sandbox: &Sandbox, lock: &Lock, name: &str, remote: &str) -> Result<Arc<Plugin>> {
+async fn fetched(
+    project: &Project,
+    sandbox: &Sandbox,
+    lock: &Lock,
+    name: &str,
+    remote: &str,
+) -> Result<Arc<Plugin>> {
     let missing = |problem: &str, help: String| {
         Failed::new(Exit::Invalid, format!("the plugin {name} {problem}")).with_help(help)
     };
@@ -348,14 +370,21 @@ async fn fetched(sandbox: &Sandbox, lock: &Lock, name: &str, remote: &str) -> Re
         )
         .into());
     };
+    let failed = |error: LoadError| load_failed(name, &error);
     match sandbox.plugin(pin.digest).await {
-        Ok(plugin) => Ok(plugin),
-        Err(LoadError::Missing(_)) => Err(missing(
+        Ok(plugin) => return Ok(plugin),
+        Err(LoadError::Missing(_)) => {}
+        Err(error) => return Err(failed(error).into()),
+    }
+    // Who works in a data folder of their own takes it from where it was fetched to.
+    let kept = project.shared_data.join("components");
+    match ComponentStore::get_from(&kept, pin.digest).map_err(failed)? {
+        Some(bytes) => Ok(sandbox.add(bytes).await.map_err(failed)?),
+        None => Err(missing(
             "is not on this machine",
             "fetch what docket.lock pins: docket plugins fetch".to_owned(),
         )
         .into()),
-        Err(error) => Err(load_failed(name, &error).into()),
     }
 }
 

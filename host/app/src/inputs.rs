@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use docket_engine::Documents;
+pub(crate) use docket_model::media_type;
 use docket_model::{DocumentRef, InputSpec, InputType, Plan, resolve_inputs};
 use serde_json::{Map, Value};
 
@@ -138,26 +139,4 @@ pub(crate) fn store(path: &Path, documents: &dyn Documents) -> anyhow::Result<Do
         name,
         size,
     })
-}
-
-/// The media type that a file's name promises.
-pub(crate) fn media_type(name: &str) -> &'static str {
-    let extension = name
-        .rsplit_once('.')
-        .map(|(_, extension)| extension.to_ascii_lowercase());
-    match extension.as_deref() {
-        Some("pdf") => "application/pdf",
-        Some("txt" | "log" | "md") => "text/plain",
-        Some("html" | "htm") => "text/html",
-        Some("csv") => "text/csv",
-        Some("xml") => "application/xml",
-        Some("json") => "application/json",
-        Some("png") => "image/png",
-        Some("jpg" | "jpeg") => "image/jpeg",
-        Some("zip") => "application/zip",
-        Some("eml") => "message/rfc822",
-        Some("docx") => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        Some("xlsx") => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        _ => "application/octet-stream",
-    }
 }

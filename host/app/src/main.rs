@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod egress;
 mod exit;
+mod files;
 mod graph;
 mod host;
 mod inputs;
@@ -23,6 +24,7 @@ mod view;
 mod waking;
 mod workbench;
 mod workflows;
+mod xml;
 
 use std::process::ExitCode;
 

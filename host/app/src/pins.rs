@@ -1,13 +1,14 @@
 //! `docket.lock` of a project: read, written, and held against the plugins.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Result;
+use docket_model::SignaturePolicy;
 use docket_plugins::pin::{Lock, Refusal};
 use docket_sandbox::Plugin;
 
 use crate::exit::{Exit, Failed};
+use crate::files;
 use crate::project::Project;
 
 /// The file's name, beside `docket.yaml`.
@@ -27,37 +28,30 @@ pub(crate) fn read(project: &Project) -> Result<Lock> {
     }
 }
 
-/// Writes a file whole: what was there stays until the new text is.
-pub(crate) fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".docket-")
-            .tempfile_in(folder)?;
-        file.write_all(text.as_bytes())?;
-        #[cfg(unix)]
-        {
-            // As a file that an editor made; a temporary one is its owner's alone.
-            use std::os::unix::fs::PermissionsExt as _;
-            let mode = std::fs::metadata(path).map_or(0o644, |about| about.permissions().mode());
-            let mode = std::fs::Permissions::from_mode(mode);
-            file.as_file().set_permissions(mode)?;
-        }
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    Ok(write()
-        .map_err(|error| Failed::new(Exit::Storage, format!("{}: {error}", path.display())))?)
+/// Writes the project's lock.
+pub(crate) fn write(project: &Project, lock: &Lock) -> Result<()> {
+    files::write_whole(&project.root.join(FILE), &lock.to_text())
 }
 
 /// Refuses a component that is not the one that was approved.
-pub(crate) fn check(lock: &Lock, name: &str, plugin: &Plugin, source: &Path) -> Result<()> {
-    let source = source.display();
+pub(crate) fn check(project: &Project, lock: &Lock, name: &str, plugin: &Plugin) -> Result<()> {
+    let spec = project.spec.plugins.get(name);
+    let source = spec
+        .map_or(Path::new(""), |spec| spec.source.as_path())
+        .display();
     let add = format!("docket plugins add {source} --as {name}");
+    let must_be_signed = project.spec.signatures.policy == SignaturePolicy::Require;
     match lock.check(name, plugin.digest(), plugin.manifest()) {
+        // Signatures are looked at when a plugin is added; one that never was has none.
+        Ok(()) if must_be_signed && !lock.plugins.contains_key(name) => Err(Failed::new(
+            Exit::Invalid,
+            format!(
+                "the plugin {name} was never added, and `signatures` in docket.yaml requires that \
+                 plugins are signed when they are"
+            ),
+        )
+        .with_help(format!("have it signed, and add it: {add}"))
+        .into()),
         Ok(()) => Ok(()),
         Err(Refusal::Unknown) => Err(Failed::new(
             Exit::Invalid,

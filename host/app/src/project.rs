@@ -19,6 +19,9 @@ pub(crate) struct Project {
     pub(crate) root: PathBuf,
     /// The data folder.
     pub(crate) data: PathBuf,
+    /// The data folder as it is without [`LOCAL_FILE`]. Fetched components are kept in it, and taken
+    /// from it by whoever works elsewhere.
+    pub(crate) shared_data: PathBuf,
     /// What `docket.yaml` says.
     pub(crate) spec: Spec,
 }
@@ -44,7 +47,7 @@ impl Project {
     fn or_problems(global: &Global, project: Option<Self>, found: &Diagnostics) -> Result<Self> {
         render::diagnostics(found);
         project.ok_or_else(|| {
-            let file = global.project.join(FILE);
+            let file = global.root().join(FILE);
             Failed::new(Exit::Invalid, format!("{} has problems", file.display())).into()
         })
     }
@@ -55,12 +58,12 @@ impl Project {
     }
 
     fn read(global: &Global, with_local: bool) -> Result<(Option<Self>, Diagnostics)> {
-        let root = global.project.clone();
+        let root = global.root().to_owned();
         let file = root.join(FILE);
         if !file.exists() {
             return Err(Failed::new(
                 Exit::Invalid,
-                format!("{} is no project: it has no {FILE}", root.display()),
+                format!("{} is no project: there is no {FILE} in it", root.display()),
             )
             .with_help("go to the project's folder, or name it with -C; `docket init` makes one")
             .into());
@@ -105,12 +108,21 @@ impl Project {
         }
         come_back_to_public(&mut spec);
         // What is done on this machine alone stays apart from what is done with real accounts.
+        let folder = |name: &str| global.data.clone().unwrap_or_else(|| root.join(name));
+        let shared_data = folder(".docket");
         let data = match is_local {
-            true => ".docket-local",
-            false => ".docket",
+            true => folder(".docket-local"),
+            false => shared_data.clone(),
         };
-        let data = global.data.clone().unwrap_or_else(|| root.join(data));
-        Ok((Some(Self { root, data, spec }), found))
+        Ok((
+            Some(Self {
+                root,
+                data,
+                shared_data,
+                spec,
+            }),
+            found,
+        ))
     }
 
     /// Its workflows: the YAML files of its folder and of `workflows` in it.
@@ -124,28 +136,16 @@ impl Project {
 
     /// The tests of its workflows, in the same folders.
     pub(crate) fn tests(&self) -> Result<Vec<PathBuf>> {
-        let is_one = |path: &PathBuf| {
-            let name = path.file_name().and_then(|name| name.to_str());
-            name.is_some_and(is_test)
-        };
-        Ok(self.files()?.into_iter().filter(is_one).collect())
+        let files = self.files()?.into_iter();
+        Ok(files.filter(|file| is_test(file)).collect())
     }
 
     /// The YAML files of its folder and of `workflows` in it.
     fn files(&self) -> Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         for folder in [self.root.clone(), self.root.join("workflows")] {
-            if !folder.is_dir() {
-                continue;
-            }
-            for entry in std::fs::read_dir(folder)? {
-                let path = entry?.path();
-                let is_yaml = path
-                    .extension()
-                    .is_some_and(|kind| kind == "yaml" || kind == "yml");
-                if is_yaml {
-                    found.push(path);
-                }
+            if folder.is_dir() {
+                found.extend(yaml_files(&folder)?);
             }
         }
         found.sort();
@@ -186,14 +186,57 @@ impl Project {
     }
 }
 
+/// The nearest project at or above a file or a folder, else at or above the current folder.
+pub(crate) fn nearest(place: Option<&Path>) -> Option<PathBuf> {
+    let is_one = |folder: &PathBuf| folder.join(FILE).is_file();
+    let above = |path: &Path| -> Option<PathBuf> {
+        let folders = path
+            .ancestors()
+            .map(|folder| match folder.as_os_str().is_empty() {
+                true => PathBuf::from("."),
+                false => folder.to_owned(),
+            });
+        folders.filter(|folder| folder.is_dir()).find(is_one)
+    };
+    // Names relative to the current folder stay as people write them.
+    let depth = std::env::current_dir().map_or(0, |folder| folder.components().count());
+    let up = (0..depth).map(|up| match up {
+        0 => PathBuf::from("."),
+        up => std::iter::repeat_n("..", up).collect(),
+    });
+    place
+        .and_then(above)
+        .or_else(|| up.into_iter().find(is_one))
+}
+
+/// The YAML files of a folder, in the order of their names.
+pub(crate) fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = |error: std::io::Error| {
+        Failed::new(Exit::Invalid, format!("{}: {error}", folder.display()))
+    };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let is_yaml = path
+            .extension()
+            .is_some_and(|kind| kind == "yaml" || kind == "yml");
+        if is_yaml {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// Whether a YAML file of a project is something else than a workflow: the project itself, or tests.
 fn is_other_file(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| matches!(name, FILE | LOCAL_FILE) || is_test(name))
+    name.is_some_and(|name| matches!(name, FILE | LOCAL_FILE)) || is_test(path)
 }
 
 /// Whether a file's name is that of tests: `NAME.test.yaml`.
-pub(crate) fn is_test(name: &str) -> bool {
+pub(crate) fn is_test(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
     [".test.yaml", ".test.yml"]
         .iter()
         .any(|ending| name.ends_with(ending))

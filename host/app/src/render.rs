@@ -55,15 +55,21 @@ pub(crate) fn diagnostics(found: &Diagnostics) {
     let handler = GraphicalReportHandler::new_themed(theme).with_links(false);
     for problem in found.iter() {
         let mut text = String::new();
+        let is_pictured = !holds_secret(problem, found)
+            && handler.render_report(&mut text, &Pictured(problem)).is_ok();
         // Without the picture there is still the line.
-        if handler
-            .render_report(&mut text, &Pictured(problem))
-            .is_err()
-        {
+        if !is_pictured {
             text = problem.to_string();
         }
         note!("{text}");
     }
+}
+
+/// Whether a secret stands in a problem's file: a picture shows lines, and logs are read by many.
+fn holds_secret(problem: &Diagnostic, found: &Diagnostics) -> bool {
+    let same_file = |one: &&Diagnostic| one.file.name() == problem.file.name();
+    let mut same_file = found.iter().filter(same_file);
+    same_file.any(|one| one.code == Diagnostic::SECRET)
 }
 
 /// A problem whose place and help the picture shows, so that its headline need not.

@@ -49,6 +49,9 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// The code of a secret in a file: pictures of that file would show it.
+    pub const SECRET: &'static str = "project/secret";
+
     /// An error.
     #[must_use]
     pub fn error(

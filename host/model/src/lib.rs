@@ -39,7 +39,9 @@ pub use compiled::{CompiledPlan, EvaluationError};
 pub use connection::{Cloud, ConnectionKind, ConnectionLimits, ConnectionSpec, ProviderSpec};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use digest::{Digest, InvalidDigest};
-pub use document::{DOCUMENT_SCHEMA_URI, DocumentRef};
+pub use document::{
+    DOCUMENT_SCHEMA_URI, DocumentRef, WrittenContent, WrittenDocument, media_type, replace_marked,
+};
 pub use effect::{
     Answer, AnswerBody, EffectCall, HttpFailure, Outcome, PartRecord, Principal, RequestRecord,
 };
@@ -63,8 +65,8 @@ pub use reader::parse_duration;
 pub use schema::{project_schema, suite_schema, workflow_schema};
 pub use source::{MAX_SOURCE_BYTES, Position, SourceFile, Span};
 pub use suite::{
-    Arrives, Attached, Case, Expected, ExpectedFailure, ExpectedResult, Fault, Suite, TenantState,
-    parse_suite,
+    Arrives, Attached, Case, Expected, ExpectedFailure, ExpectedResult, Fault, MAIL_MARK, Suite,
+    TenantState, check_suite, parse_suite,
 };
 pub use trigger::{InvalidSchedule, Schedule, SourcePoll, Timetable, Trigger, TriggerKind};
 pub use yaml::{MAX_YAML_DEPTH, MAX_YAML_VALUES};

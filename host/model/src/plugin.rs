@@ -82,6 +82,39 @@ pub struct RequestRule {
     pub url: String,
 }
 
+impl RequestRule {
+    /// Whether this allows every request that `other` speaks of.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let (base, own) = parts(&self.url);
+        let (other_base, others) = parts(&other.url);
+        if self.method != other.method || base != other_base {
+            return false;
+        }
+        let mut others = others;
+        for segment in own {
+            match (segment, others.next()) {
+                ("**", _) => return true,
+                (_, None | Some("**")) => return false,
+                ("*", Some(_)) => {}
+                (one, Some(other)) if one == other => {}
+                _ => return false,
+            }
+        }
+        others.next().is_none()
+    }
+}
+
+/// A pattern's start, and the segments of its path.
+fn parts(url: &str) -> (&str, impl Iterator<Item = &str>) {
+    let start = match url.split_once("://") {
+        Some((scheme, rest)) => scheme.len() + 3 + rest.find('/').unwrap_or(rest.len()),
+        None => url.find('/').unwrap_or(url.len()),
+    };
+    let (base, path) = url.split_at(start);
+    (base, path.split('/').skip(1))
+}
+
 /// An OAuth scope that an action needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -106,4 +139,37 @@ pub struct Example {
     pub title: String,
     /// The input.
     pub input: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RequestRule;
+
+    #[test]
+    fn a_rule_covers_what_is_narrower() {
+        let rule = |text: &str| {
+            let (method, url) = text.split_once(' ').unwrap();
+            RequestRule {
+                method: method.to_owned(),
+                url: url.to_owned(),
+            }
+        };
+        let check = |one: &str, other: &str, expected: bool| {
+            assert_eq!(rule(one).covers(&rule(other)), expected, "{one}, {other}");
+        };
+        let mail = "GET {graph}/v1.0/users/{mailbox}/messages";
+        check(mail, mail, true);
+        check("GET {graph}/**", mail, true);
+        check("GET {graph}/v1.0/users/*/messages", mail, true);
+        check("GET {graph}/v1.0/users/{mailbox}/messages/**", mail, true);
+        check(mail, "GET {graph}/v1.0/users/*/messages", false);
+        check(mail, "GET {graph}/v1.0/users/{mailbox}/messages/*", false);
+        check("GET {graph}/v1.0/users/{mailbox}/messages/*", mail, false);
+        check("GET {graph}/*", "GET {graph}/**", false);
+        check("POST {graph}/**", mail, false);
+        check("GET {outlook}/**", mail, false);
+        check("GET https://a.example/**", "GET https://a.example", true);
+        check("GET https://a.example", "GET https://a.example/b", false);
+        check("GET https://a.example/**", "GET https://b.example/x", false);
+    }
 }

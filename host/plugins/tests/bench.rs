@@ -223,6 +223,22 @@ async fn a_look_that_nobody_answers_is_none() {
 }
 
 #[tokio::test]
+async fn a_look_that_a_busy_server_turns_away_is_none() {
+    let bench = bench().await;
+    for status in [429, 503] {
+        let text = fetch(
+            &format!("[{POST}, {LOOK}, {POST}]"),
+            &format!(
+                "answers:\n  - {{request: \"POST *\"}}\n  - {{request: \"GET *\", status: {status}}}\n\
+                 expect: {{output: []}}"
+            ),
+        );
+        let found = found(&bench, &text).await;
+        assert!(found[1].1.contains("without a look"), "{:?}", found[1]);
+    }
+}
+
+#[tokio::test]
 async fn what_may_be_repeated_is_not_broken() {
     let bench = bench().await;
     let put = r#"{method: PUT, url: "https://graph.test/a", repeatable: true}"#;
@@ -262,6 +278,11 @@ fn a_case_that_is_none_says_where() {
     check(
         "action: a\nanswers: [{request: GET x, status: 200, fault: interrupted}]\nexpect: {output: 1}",
         "a fault has no answer",
+    );
+    // The word is that of docket.yaml.
+    check(
+        "action: a\naccount-kind: application\nexpect: {output: 1}",
+        "app-only",
     );
     check(
         "action: a\nexpect: {output: 1, requests: [{request: GET x, jsn: 1}]}",

@@ -37,7 +37,7 @@ impl ComponentStore {
         if matches!(self.get(digest), Ok(Some(_))) {
             return Ok(digest);
         }
-        let path = self.path(digest);
+        let path = path(&self.folder, digest);
         let write = || -> io::Result<()> {
             let mut file = tempfile::Builder::new()
                 .prefix(".adding-")
@@ -59,7 +59,15 @@ impl ComponentStore {
     /// # Errors
     /// [`LoadError::Damaged`] where the bytes do not have the digest, else [`LoadError::Io`].
     pub fn get(&self, digest: Digest) -> Result<Option<Vec<u8>>, LoadError> {
-        let path = self.path(digest);
+        Self::get_from(&self.folder, digest)
+    }
+
+    /// The same of a folder that is only read, and need not be there.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_from(folder: &Path, digest: Digest) -> Result<Option<Vec<u8>>, LoadError> {
+        let path = path(folder, digest);
         match fs::read(&path) {
             Ok(bytes) if Digest::of(&bytes) == digest => Ok(Some(bytes)),
             Ok(_) => Err(LoadError::Damaged { digest, path }),
@@ -67,10 +75,10 @@ impl ComponentStore {
             Err(source) => Err(LoadError::Io { path, source }),
         }
     }
+}
 
-    fn path(&self, digest: Digest) -> PathBuf {
-        self.folder.join(format!("{}.wasm", digest.to_hex()))
-    }
+fn path(folder: &Path, digest: Digest) -> PathBuf {
+    folder.join(format!("{}.wasm", digest.to_hex()))
 }
 
 /// Makes a folder that only its owner may enter, parents included where they are missing.

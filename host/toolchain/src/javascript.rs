@@ -1,6 +1,7 @@
 //! JavaScript: npm installs what `package-lock.json` names, and the package's own script builds.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 
@@ -34,6 +35,13 @@ pub(crate) fn build(
         npm(folder, &["install"])?;
     }
     say("building with npm …");
+    // What an earlier build made must not pass for what this one does.
+    match fs::remove_file(component) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(BuildError::io(component, &error));
+        }
+        _ => {}
+    }
     // The component is named by the host, so that a package can be called what it likes.
     let mut build = Command::new("npm");
     build

@@ -6,30 +6,14 @@ use docket_plugin_sdk::{Plugin, testing};
 
 #[test]
 fn the_manifest_is_as_reviewed() {
-    testing::golden(
-        "tests/manifest.json",
-        &testing::manifest(&Exchange::manifest()),
-    );
+    testing::reviewed("tests/manifest.json", &Exchange::manifest());
 }
 
 #[test]
-fn every_schema_and_example_is_json_and_described() {
+fn every_request_goes_to_an_endpoint_of_the_connection() {
     for action in Exchange::manifest().actions() {
-        let name = action.name();
-        for schema in [action.input_schema(), action.output_schema()] {
-            let properties = schema["properties"].as_object();
-            assert!(properties.is_some(), "{name}: {schema}");
-            assert_eq!(schema["type"], "object", "{name}");
-        }
-        assert!(!action.examples().is_empty(), "{name} has no example");
-        for (title, example) in action.examples() {
-            assert!(example.is_object(), "{name}: {title}");
-        }
-        for [method, url, why] in action.requests() {
-            assert!(
-                url.starts_with('{') && !why.is_empty(),
-                "{name}: {method} {url}"
-            );
+        for [method, url, _] in action.requests() {
+            assert!(url.starts_with('{'), "{}: {method} {url}", action.name());
         }
     }
 }

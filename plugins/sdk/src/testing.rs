@@ -117,6 +117,31 @@ pub fn golden(file: &str, value: &Value) {
     );
 }
 
+/// Holds a manifest to the file in which it was reviewed (see [`golden`]), and to what those need who
+/// read it: inputs and outputs are objects with properties, every action has an example, and every
+/// request says where it goes, by an endpoint or by `https`, and why.
+///
+/// # Panics
+/// It is not so; the message names the action.
+pub fn reviewed(file: &str, manifest: &Manifest) {
+    golden(file, &self::manifest(manifest));
+    for action in manifest.actions() {
+        let name = action.name();
+        for schema in [action.input_schema(), action.output_schema()] {
+            assert!(schema["properties"].is_object(), "{name}: {schema}");
+            assert_eq!(schema["type"], "object", "{name}");
+        }
+        assert!(!action.examples().is_empty(), "{name} has no example");
+        for (title, example) in action.examples() {
+            assert!(example.is_object(), "{name}: {title}");
+        }
+        for [method, url, why] in action.requests() {
+            let is_whole = url.starts_with('{') || url.starts_with("https://");
+            assert!(is_whole && !why.is_empty(), "{name}: {method} {url}");
+        }
+    }
+}
+
 /// The function that answers a test's requests.
 pub type Answers = Box<dyn FnMut(&Sent) -> Result<Response, HttpError>>;
 

@@ -1,7 +1,9 @@
-//! What those who write workflows do with the real program: a new project, its tenant, a run, a dry
-//! run, tests, formats and pictures.
+//! What those who write workflows run with the real program: a new project against its tenant, dry
+//! runs, tests and pictures.
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
+mod designing;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -11,65 +13,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use docket_e2e::{components, program};
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// A new project.
-struct Desk {
-    folder: TempDir,
-}
-
-impl Desk {
-    fn open() -> Self {
-        let desk = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
-        let built = components().canonicalize().unwrap();
-        let made = desk.run(&["init", "project", "--components", built.to_str().unwrap()]);
-        assert!(made.status.success(), "{}", text(&made.stderr));
-        desk
-    }
-
-    fn project(&self) -> PathBuf {
-        self.folder.path().join("project")
-    }
-
-    /// In the folder above the project.
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program());
-        command
-            .current_dir(self.folder.path())
-            .args(arguments)
-            .env(
-                "DOCKET_VAULT_KEY_FILE",
-                self.folder.path().join("vault.key"),
-            )
-            .env_remove("DOCKET_LOG")
-            .env_remove("DOCKET_DATA");
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// In the project.
-    fn within(&self, arguments: &[&str]) -> Output {
-        self.run(&[arguments, &["-C", "project"]].concat())
-    }
-
-    fn write(&self, file: &str, text: &str) {
-        fs::write(self.project().join(file), text).unwrap();
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}{}", text(&output.stdout), text(&output.stderr)))
-}
+use self::designing::{Desk, json, text};
 
 /// The tenant of a project, until it is dropped.
 struct Tenant {
@@ -199,6 +144,50 @@ fn a_new_project_runs_against_a_tenant_of_its_own() {
     assert!(!local.exists(), "the project is as it was");
 }
 
+#[test]
+fn a_test_reaches_its_tenant_and_nobody_else() {
+    let desk = Desk::open();
+    let probe = components().join("probe.wasm");
+    let added = desk.within(&["plugins", "add", probe.to_str().unwrap(), "--yes"]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    // A connection whose endpoint is a server of somebody else's.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let elsewhere = format!("http://{}", server.local_addr().unwrap());
+    let yaml = fs::read_to_string(desk.project().join("docket.yaml")).unwrap();
+    desk.write(
+        "docket.yaml",
+        &yaml.replacen(
+            "connections:\n",
+            &format!(
+                "connections:\n  other:\n    kind: app-only\n    client-id: x\n    endpoints: {{graph: \
+                 {elsewhere}}}\n    allow-addresses: [127.0.0.0/8]\n    provider: {{token-url: \
+                 {elsewhere}/token, token-for: [graph]}}\n"
+            ),
+            1,
+        ),
+    );
+    desk.write(
+        "workflows/post.yaml",
+        &format!(
+            "workflow: post\nsteps:\n  - uses: probe/fetch\n    connection: other\n    with: {{requests: \
+             [{{method: POST, url: \"{elsewhere}/hook\"}}]}}\noutputs: {{answers: '${{{{ \
+             steps.step-1.output }}}}'}}\n"
+        ),
+    );
+    desk.write(
+        "workflows/post.test.yaml",
+        "cases:\n  - name: it is not sent\n    expect: {outputs: {answers: []}}\n",
+    );
+    let told = desk.within(&["test", "project/workflows/post.test.yaml", "--json"]);
+    let problems = json(&told)["cases"][0]["problems"].to_string();
+    assert!(
+        problems.contains("simulated tenant and nobody else"),
+        "{problems}"
+    );
+    server.set_nonblocking(true).unwrap();
+    assert!(server.accept().is_err(), "somebody came");
+}
+
 /// A workflow that reads, would write for each of what it read, and has steps that need and steps
 /// that do not need the outcome.
 const MIXED: &str = "workflow: mixed
@@ -265,64 +254,6 @@ fn a_dry_run_holds_back_whatever_is_no_read() {
     let runs = desk.within(&["runs", "list", "--json"]);
     assert!(!text(&runs.stdout).contains("mixed"), "no run is recorded");
     tenant.end();
-}
-
-#[test]
-fn problems_are_told_in_the_words_of_each_reader() {
-    let desk = Desk::open();
-    desk.write(
-        "workflows/bad.yaml",
-        "workflow: bad\nsteps:\n  - uses: exchange/send\n    connection: contoso\n    with:\n      \
-         to: ${{ inputs.x }}\n      subjct: a\n      text: t\n",
-    );
-    let validate = |format: &str| {
-        let told = desk.within(&["validate", "--format", format]);
-        assert_eq!(told.status.code(), Some(3), "{}", text(&told.stderr));
-        told
-    };
-    let found = json(&validate("json"));
-    let bad = &found["files"][0];
-    assert_eq!(bad["file"], "project/workflows/bad.yaml");
-    assert_eq!(bad["ok"], false);
-
-    let sarif = json(&validate("sarif"));
-    assert_eq!(sarif["version"], "2.1.0");
-    let results = sarif["runs"][0]["results"].as_array().unwrap();
-    // Inside an expression the place is that of the name, not of the whole.
-    let unknown = results
-        .iter()
-        .find(|one| one["ruleId"] == "expression/unknown-field");
-    let unknown = unknown.unwrap_or_else(|| panic!("{sarif:#}"));
-    let place = &unknown["locations"][0]["physicalLocation"];
-    assert_eq!(
-        place["artifactLocation"]["uri"],
-        "project/workflows/bad.yaml"
-    );
-    assert_eq!(place["region"]["startLine"], 6);
-    assert_eq!(place["region"]["startColumn"], 22, "{unknown:#}");
-
-    let lines = text(&validate("github").stdout);
-    assert!(
-        lines.contains("::error file=project/workflows/bad.yaml,line=7,col=7,"),
-        "{lines}"
-    );
-    let planned = desk.within(&["plan", "project/workflows/bad.yaml", "--format", "github"]);
-    assert_eq!(planned.status.code(), Some(3));
-    assert!(text(&planned.stdout).contains("::error "));
-
-    let plan = desk.within(&["plan", "project/workflows/welcome.yaml"]);
-    let shown = text(&plan.stdout);
-    for expected in [
-        "as      svc-docket@contoso.example (contoso, service-account)",
-        "with    from: contracts@contoso.example",
-        "with    to: ${{ inputs.to }}",
-        "domains contoso.example",
-        "scope   Mail.Send.Shared",
-        "granted POST https://graph.microsoft.com/v1.0/users/{mailbox}/messages",
-        "grants of exchange that this workflow does not use:",
-    ] {
-        assert!(shown.contains(expected), "{expected}\n{shown}");
-    }
 }
 
 #[test]
@@ -402,12 +333,12 @@ fn a_case_may_hand_on_a_mail_of_its_tenant() {
     - {mailbox: invoices@contoso.example, from: a@fabrikam.example, subject: Second}
 cases:
   - name: moved
-    inputs: {mail: {mail: Second, mailbox: invoices@contoso.example}}
+    inputs: {mail: {$mail: Second, mailbox: invoices@contoso.example}}
     expect:
       mailboxes:
         invoices@contoso.example: {Inbox: [{subject: First}], Done: [{subject: Second}]}
   - name: not there
-    inputs: {mail: {mail: Third, mailbox: invoices@contoso.example}}
+    inputs: {mail: {$mail: Third, mailbox: invoices@contoso.example}}
     expect: {}
 ",
     );

@@ -28,6 +28,13 @@ fn a_plugin_is_shown_approved_and_pinned() {
     assert_eq!(project.read("docket.yaml"), YAML);
     assert!(!project.path("docket.lock").exists());
 
+    // Nor is it added when it is not there, or has a name that no plugin can have.
+    let (_, err) = project.ends(&["plugins", "add", "missing.wasm", "--yes"], 3);
+    assert!(err.contains("missing.wasm: "), "{err}");
+    let (_, err) = project.ends(&["plugins", "add", &file, "--as", "Bad Name", "--yes"], 3);
+    assert!(err.contains("cannot be the name of a plugin"), "{err}");
+    assert!(err.contains("--as"), "{err}");
+
     // Nor is it added when it is not the one that was announced.
     let other = format!("sha256:{}", "0".repeat(64));
     let (_, err) = project.ends(&["plugins", "add", &file, "--yes", "--digest", &other], 3);
@@ -164,6 +171,34 @@ fn versions_stand_side_by_side_under_names_of_their_own() {
     assert!(err.contains("third is not in docket.lock"), "{err}");
 }
 
+/// A project that asks for signatures has none of a plugin that was written into it by hand.
+#[test]
+fn where_signatures_are_required_every_plugin_is_added() {
+    let project = Project::new(
+        "connections: {}\nsignatures: {policy: require, keys: [acme.pub]}\nplugins:\n  mail:\n    \
+         source: mail.wasm\n    grants: []\n",
+    );
+    project.put("graph-import", "mail.wasm");
+    let (_, err) = project.ends(&["plugins", "list"], 3);
+    assert!(err.contains("mail was never added"), "{err}");
+    assert!(
+        err.contains("docket plugins add mail.wasm --as mail"),
+        "{err}"
+    );
+}
+
+/// A grant that is wider than what is asked for grants it.
+#[test]
+fn a_wide_grant_covers_what_is_asked_for() {
+    let project = Project::new(
+        "connections: {}\nplugins:\n  mail:\n    source: mail.wasm\n    grants: [\"GET {graph}/**\"]\n",
+    );
+    project.put("graph-import", "mail.wasm");
+    let (out, _) = project.ends(&["plugins", "inspect", "mail"], 0);
+    assert!(out.contains("granted GET {graph}/v1.0/users/"), "{out}");
+    assert!(!out.contains("asks    GET {graph}"), "{out}");
+}
+
 #[test]
 fn a_damaged_lock_holds_everything_back() {
     let project = Project::new(YAML);
@@ -206,13 +241,16 @@ fn a_component_is_checked_and_tested() {
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["passed"], 2);
     assert_eq!(report["checks"][0]["check"], "determinism");
+    assert_eq!(report["checks"][0]["state"], "passed");
+    assert_eq!(report["cases"][0]["name"], "echoes");
+    assert_eq!(report["cases"][0]["state"], "passed");
     assert!(report["cases"][0]["fuel"].as_u64().unwrap() > 0);
 
     // In JSON as well, as machines write them.
     let case = json!({"action": "echo", "input": {"a": 1}, "expect": {"output": {"a": 2}}});
     fs::write(project.path("cases/wrong.json"), case.to_string()).unwrap();
     let (out, _) = project.ends(&["plugins", "test", &file], 1);
-    assert!(out.contains("FAILED  wrong"), "{out}");
+    assert!(out.contains("✗ wrong"), "{out}");
     assert!(out.contains("/a is 1; 2 is expected"), "{out}");
     assert!(out.ends_with("2 passed, 1 failed\n"), "{out}");
 

@@ -175,7 +175,13 @@ fn no_built_component_is_kept() {
         for entry in fs::read_dir(folder).expect("a folder").flatten() {
             let path = entry.path();
             let name = entry.file_name();
-            if path.is_dir() && name != "target" && name != ".git" && name != "node_modules" {
+            // What is built, and what commands keep in a project, is in no commit.
+            let is_kept = name != "target"
+                && name != ".git"
+                && name != "node_modules"
+                && name != ".docket"
+                && name != ".docket-local";
+            if path.is_dir() && is_kept {
                 walk(&path);
             }
             assert!(

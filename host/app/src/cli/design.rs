@@ -36,6 +36,9 @@ pub(crate) struct ValidateArgs {
     /// How problems are told.
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
+    /// Checks again whenever a file of the project changes, until Ctrl-C.
+    #[arg(long, short)]
+    pub(crate) watch: bool,
 }
 
 #[derive(Debug, Args)]

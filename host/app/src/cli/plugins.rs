@@ -97,7 +97,7 @@ pub(crate) struct PluginTestArgs {
     pub(crate) cases: Option<PathBuf>,
     /// Only the cases whose name holds this.
     #[arg(long, value_name = "TEXT")]
-    pub(crate) only: Option<String>,
+    pub(crate) filter: Option<String>,
     /// Leaves the checks out that every plugin must pass.
     #[arg(long)]
     pub(crate) no_conformance: bool,

@@ -1,9 +1,10 @@
 //! `docket graph`: a workflow as a picture.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::cli::{Global, GraphArgs, Picture};
 use crate::exit::Exit;
+use crate::files;
 use crate::graph::{Graph, mermaid, svg};
 use crate::project::Project;
 use crate::render;
@@ -17,8 +18,7 @@ pub(crate) async fn run(global: &Global, arguments: &GraphArgs) -> Result<Exit> 
         Picture::Mermaid => mermaid(&graph),
     };
     match &arguments.out {
-        Some(file) => std::fs::write(file, picture)
-            .with_context(|| format!("{} cannot be written", file.display()))?,
+        Some(file) => files::write(file, picture)?,
         None => render::line(picture.trim_end()),
     }
     Ok(Exit::Success)

@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use docket_model::{project_schema, suite_schema, workflow_schema};
+use docket_plugins::pin::{Lock, Pin};
 use docket_tenant::DEMO_CLIENT_ID;
 use serde_json::json;
 
 use crate::cli::{Global, InitArgs};
 use crate::commands::tenant::SERVICE_ACCOUNT;
 use crate::exit::{Exit, Failed};
+use crate::files;
+use crate::pins;
 use crate::project::Project;
 use crate::render::{self, note};
 use crate::workbench::Workbench;
@@ -21,13 +24,7 @@ const SCHEMAS: &str = ".docket/schema";
 
 pub(crate) async fn run(global: &Global, arguments: &InitArgs) -> Result<Exit> {
     let folder = &arguments.folder;
-    let written = write(folder, &arguments.components)?;
-    // The project must be right, and its schemas hold what its plugins can do.
-    let global_there = Global {
-        project: folder.clone(),
-        ..global.clone()
-    };
-    write_schemas(&Workbench::open(Project::load(&global_there)?).await?)?;
+    let written = make(global, folder, &arguments.components).await?;
     if global.json {
         render::line(&json!({"project": folder, "files": written}).to_string());
     } else {
@@ -47,11 +44,38 @@ pub(crate) async fn run(global: &Global, arguments: &InitArgs) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
+/// Makes a project in a folder, with its plugins pinned; gives the files, relative to it.
+///
+/// # Errors
+/// Where one of the files is there already; nothing is written then.
+pub(crate) async fn make(
+    global: &Global,
+    folder: &Path,
+    components: &Path,
+) -> Result<Vec<PathBuf>> {
+    let mut written = write(folder, components)?;
+    let global = global.within(folder);
+    // The project must be right, and its schemas hold what its plugins can do.
+    let bench = Workbench::open(Project::load(&global)?).await?;
+    write_schemas(&bench)?;
+    let mut lock = Lock::default();
+    for (name, spec) in &bench.project.spec.plugins {
+        if let Some(held) = bench.plugins.get(name) {
+            let (source, plugin) = (spec.source.display().to_string(), &held.plugin);
+            let pin = Pin::new(source, plugin.digest(), plugin.manifest());
+            lock.plugins.insert(name.clone(), pin);
+        }
+    }
+    pins::write(&bench.project, &lock)?;
+    written.push(pins::FILE.into());
+    Ok(written)
+}
+
 /// Writes a project into a folder; gives the files, relative to it.
 ///
 /// # Errors
 /// Where one of the files is there already; nothing is written then.
-pub(crate) fn write(folder: &Path, components: &Path) -> Result<Vec<PathBuf>> {
+fn write(folder: &Path, components: &Path) -> Result<Vec<PathBuf>> {
     let texts = texts();
     let binaries: Vec<(PathBuf, PathBuf)> = PLUGINS
         .iter()
@@ -64,7 +88,8 @@ pub(crate) fn write(folder: &Path, components: &Path) -> Result<Vec<PathBuf>> {
         .iter()
         .map(|(file, _)| Path::new(file))
         .chain(binaries.iter().map(|(file, _)| file.as_path()));
-    if let Some(file) = all.clone().find(|file| folder.join(file).exists()) {
+    let mut in_the_way = all.clone().chain(std::iter::once(Path::new(pins::FILE)));
+    if let Some(file) = in_the_way.find(|file| folder.join(file).exists()) {
         let message = format!("{} is there already", folder.join(file).display());
         return Err(Failed::new(Exit::Usage, message)
             .with_help("nothing was written; name a new folder: docket init DIR")
@@ -86,11 +111,9 @@ pub(crate) fn write(folder: &Path, components: &Path) -> Result<Vec<PathBuf>> {
     for (file, bytes) in texts.chain(contents) {
         let path = folder.join(&file);
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)
-                .with_context(|| format!("{} cannot be made", parent.display()))?;
+            files::make_folder(parent)?;
         }
-        std::fs::write(&path, bytes)
-            .with_context(|| format!("{} cannot be written", path.display()))?;
+        files::write(&path, bytes)?;
     }
     Ok(files)
 }
@@ -98,15 +121,14 @@ pub(crate) fn write(folder: &Path, components: &Path) -> Result<Vec<PathBuf>> {
 /// Writes the schemas of a project, for its editors.
 pub(crate) fn write_schemas(bench: &Workbench) -> Result<()> {
     let folder = bench.project.root.join(SCHEMAS);
-    std::fs::create_dir_all(&folder)?;
+    files::make_folder(&folder)?;
     for (name, schema) in [
         ("workflow", workflow_schema(bench.catalog())),
         ("project", project_schema()),
         ("test", suite_schema()),
     ] {
         let file = folder.join(name).with_extension("json");
-        std::fs::write(&file, format!("{schema:#}\n"))
-            .with_context(|| format!("{} cannot be written", file.display()))?;
+        files::write(&file, format!("{schema:#}\n"))?;
     }
     Ok(())
 }
@@ -230,7 +252,7 @@ cases:
   - name: a lost answer does not send it twice
     faults:
       - request: POST */messages/*/send
-        then: reset-after
+        fault: reset-after
     expect:
       mailboxes:
         contracts@contoso.example:
@@ -258,7 +280,7 @@ const README: &str = "# Document workflows
 | `docket tenant --project-to .` | has this project use a simulated tenant for as long as it is up |
 | `docket run workflows/welcome.yaml --input to=… --input name=…` | runs the workflow |
 | `docket run … --dry-run` | shows what it would send, and sends nothing |
-| `docket validate` | checks all files |
+| `docket validate` | checks all files; with `--watch` again at each change |
 | `docket schema --out .docket/schema/workflow.json` | renews the editor's schema after a plugin has changed |
 
 An editor with a YAML language server (Visual Studio Code with the extension it recommends here)

@@ -26,10 +26,14 @@ pub(crate) use self::run::plan_of;
 pub(crate) use self::runs::step_path;
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
+use crate::project::nearest;
 
 /// Does what the command line says.
 pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
-    let global = cli.global;
+    let mut global = cli.global;
+    if global.project.is_none() {
+        global.project = nearest(cli.command.names());
+    }
     match cli.command {
         Command::Demo(arguments) => demo::run(&global, &arguments).await,
         Command::Init(arguments) => init::run(&global, &arguments).await,

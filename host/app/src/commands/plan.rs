@@ -22,9 +22,15 @@ const LONGEST: usize = 100;
 
 pub(crate) async fn run(global: &Global, arguments: &PlanArgs) -> Result<Exit> {
     let format = Format::of(arguments.format, global.json);
-    let bench = Workbench::open(Project::load(global)?).await?;
-    let source = read_source(&arguments.file)?;
-    let (plan, found) = bench.check(&source, &arguments.file);
+    let (project, mut found) = Project::check(global)?;
+    let mut planned = None;
+    if let Some(project) = project {
+        let bench = Workbench::open(project).await?;
+        let source = read_source(&arguments.file)?;
+        let (plan, of_file) = bench.check(&source, &arguments.file);
+        found.append(of_file);
+        planned = plan.map(|plan| (bench, plan));
+    }
     match format {
         Format::Sarif => render::line(&format!("{:#}", problems::sarif(found.iter()))),
         Format::Github => {
@@ -34,7 +40,7 @@ pub(crate) async fn run(global: &Global, arguments: &PlanArgs) -> Result<Exit> {
         }
         Format::Text | Format::Json => render::diagnostics(&found),
     }
-    let Some(plan) = plan else {
+    let Some((bench, plan)) = planned else {
         if format == Format::Json {
             render::line(&json!({"diagnostics": render::diagnostics_json(&found)}).to_string());
         }
@@ -54,8 +60,8 @@ struct Doing<'p> {
     account: Option<String>,
     /// Field by field as it is written.
     with: Vec<(String, String)>,
-    /// The domains of addresses that are written out.
-    domains: BTreeSet<String>,
+    /// The domains of addresses that are written out, each with the fields that they stand in.
+    domains: BTreeMap<String, BTreeSet<String>>,
     requests: Vec<Request<'p>>,
     /// Scope and reason.
     scopes: Vec<(String, &'p str)>,
@@ -84,19 +90,17 @@ impl<'p> Doing<'p> {
             .get(&step.plugin)
             .map_or(&[][..], |pinned| &pinned.grants);
         let needs = action.into_iter().flat_map(|action| &action.requests);
-        let mut domains = BTreeSet::new();
-        domains_of(&step.with, &mut domains);
         Self {
             step,
             account: connection.map(|(name, spec)| account(name, spec, step)),
             with: fields(&step.with),
-            domains,
+            domains: domains(&step.with),
             requests: needs
                 .map(|need| Request {
                     method: &need.rule.method,
                     url: resolved(&need.rule.url, connection.map(|(_, spec)| spec)),
                     reason: &need.reason,
-                    is_granted: grants.contains(&need.rule),
+                    is_granted: grants.iter().any(|rule| rule.covers(&need.rule)),
                 })
                 .collect(),
             scopes: scopes(action, connection.map(|(_, spec)| spec)),
@@ -155,7 +159,11 @@ impl<'p> Doing<'p> {
             render::line(&format!("  with    {name}: {value}"));
         }
         if !self.domains.is_empty() {
-            let domains: Vec<&str> = self.domains.iter().map(String::as_str).collect();
+            let one = |(domain, fields): (&String, &BTreeSet<String>)| {
+                let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+                format!("{domain} ({})", fields.join(", "))
+            };
+            let domains: Vec<String> = self.domains.iter().map(one).collect();
             render::line(&format!("  domains {}", domains.join(", ")));
         }
         for (scope, reason) in &self.scopes {
@@ -226,8 +234,10 @@ fn told(bench: &Workbench, plan: &Plan) -> Result<Value> {
         let one = |step| Doing::of(bench, plan, step).to_json();
         steps.iter().map(one).collect()
     };
+    let polls: Vec<PlannedStep> = plan.polls().collect();
     Ok(json!({
         "workflow": plan.workflow, "digest": plan.digest()?, "triggers": plan.triggers,
+        "polls": list(&polls),
         "steps": list(&plan.steps),
         "on-error": list(&plan.on_error),
         "plugins": plan.plugins, "inputs": plan.inputs,
@@ -277,18 +287,20 @@ fn unused_grants<'p>(bench: &Workbench, plan: &'p Plan) -> BTreeMap<&'p str, Vec
         let Some(held) = bench.plugins.get(name) else {
             continue;
         };
-        let used: BTreeSet<(&str, &str)> = plan
+        let polls: Vec<PlannedStep> = plan.polls().collect();
+        let used: Vec<&RequestRule> = plan
             .all_steps()
+            .chain(&polls)
             .filter(|step| step.plugin == *name)
             .filter_map(|step| held.plugin.manifest().action(&step.action))
             .flat_map(|action| &action.requests)
-            .map(|need| (need.rule.method.as_str(), need.rule.url.as_str()))
+            .map(|need| &need.rule)
             .collect();
-        let rules: Vec<&RequestRule> = pinned
-            .grants
-            .iter()
-            .filter(|rule| !used.contains(&(rule.method.as_str(), rule.url.as_str())))
-            .collect();
+        let is_used = |rule: &RequestRule| {
+            used.iter()
+                .any(|used| rule.covers(used) || used.covers(rule))
+        };
+        let rules: Vec<&RequestRule> = pinned.grants.iter().filter(|rule| !is_used(rule)).collect();
         if !rules.is_empty() {
             unused.insert(name.as_str(), rules);
         }
@@ -348,8 +360,37 @@ fn literal(value: &Value) -> String {
     }
 }
 
-/// The domains of the addresses in a value, as far as they are written out.
-fn domains_of(value: &Template, found: &mut BTreeSet<String>) {
+/// The domains of the addresses in an input, as far as they are written out, with the fields that they
+/// stand in.
+fn domains(with: &Template) -> BTreeMap<String, BTreeSet<String>> {
+    let mut fields: Vec<(&str, Vec<String>)> = Vec::new();
+    match with {
+        Template::Object(all) => {
+            for (name, value) in all {
+                let mut found = Vec::new();
+                domains_of(value, &mut found);
+                fields.push((name, found));
+            }
+        }
+        Template::Literal(Value::Object(all)) => {
+            for (name, value) in all {
+                let mut found = Vec::new();
+                domains_of_literal(value, &mut found);
+                fields.push((name, found));
+            }
+        }
+        _ => {}
+    }
+    let mut domains: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, found) in fields {
+        for domain in found {
+            domains.entry(domain).or_default().insert(name.to_owned());
+        }
+    }
+    domains
+}
+
+fn domains_of(value: &Template, found: &mut Vec<String>) {
     match value {
         Template::Literal(value) => domains_of_literal(value, found),
         Template::List(items) => items.iter().for_each(|item| domains_of(item, found)),
@@ -362,17 +403,9 @@ fn domains_of(value: &Template, found: &mut BTreeSet<String>) {
     }
 }
 
-fn domains_of_literal(value: &Value, found: &mut BTreeSet<String>) {
+fn domains_of_literal(value: &Value, found: &mut Vec<String>) {
     match value {
-        Value::String(text) => {
-            let address = text.split_once('@').filter(|(local, domain)| {
-                let is_plain = |part: &str| !part.contains(|c: char| c.is_whitespace() || c == '@');
-                !local.is_empty() && is_plain(local) && is_plain(domain) && domain.contains('.')
-            });
-            if let Some((_, domain)) = address {
-                found.insert(domain.trim_end_matches('>').to_ascii_lowercase());
-            }
-        }
+        Value::String(text) => found.extend(domain(text)),
         Value::Array(items) => items
             .iter()
             .for_each(|item| domains_of_literal(item, found)),
@@ -382,5 +415,52 @@ fn domains_of_literal(value: &Value, found: &mut BTreeSet<String>) {
                 .for_each(|value| domains_of_literal(value, found));
         }
         _ => {}
+    }
+}
+
+/// The domain of an address, `anna@example.com` or `Anna <anna@example.com>`; `None` of other text.
+fn domain(text: &str) -> Option<String> {
+    let address = match text.rsplit_once('<') {
+        Some((_, rest)) => rest.trim_end().strip_suffix('>')?,
+        None => text,
+    };
+    let (local, domain) = address.trim().split_once('@')?;
+    let is_plain = |part: &str| !part.contains(|c: char| c.is_whitespace() || c == '@');
+    let is_address =
+        !local.is_empty() && is_plain(local) && is_plain(domain) && domain.contains('.');
+    is_address.then(|| domain.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_are_those_of_addresses_by_field() {
+        let with = Template::Object(vec![
+            (
+                "to".to_owned(),
+                Template::List(vec![
+                    Template::Literal(json!("Anna Berger <anna@Fabrikam.example>")),
+                    Template::Expression("inputs.to".to_owned()),
+                ]),
+            ),
+            (
+                "from".to_owned(),
+                Template::Literal(json!("us@contoso.example")),
+            ),
+            (
+                "cc".to_owned(),
+                Template::Literal(json!({"name": "b", "address": "b@contoso.example"})),
+            ),
+            (
+                "text".to_owned(),
+                Template::Literal(json!("write to me@fabrikam.example")),
+            ),
+        ]);
+        assert_eq!(
+            json!(domains(&with)),
+            json!({"contoso.example": ["cc", "from"], "fabrikam.example": ["to"]})
+        );
     }
 }

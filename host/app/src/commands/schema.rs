@@ -1,10 +1,11 @@
 //! `docket schema`: the JSON Schema of a kind of file, for editors with a YAML language server.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use docket_model::{project_schema, suite_schema, workflow_schema};
 
 use crate::cli::{Global, SchemaArgs, SchemaOf};
 use crate::exit::Exit;
+use crate::files;
 use crate::project::Project;
 use crate::render;
 use crate::workbench::Workbench;
@@ -20,8 +21,7 @@ pub(crate) async fn run(global: &Global, arguments: &SchemaArgs) -> Result<Exit>
     };
     let text = format!("{schema:#}");
     match &arguments.out {
-        Some(file) => std::fs::write(file, text + "\n")
-            .with_context(|| format!("{} cannot be written", file.display()))?,
+        Some(file) => files::write(file, text + "\n")?,
         None => render::line(&text),
     }
     Ok(Exit::Success)

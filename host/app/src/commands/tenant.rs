@@ -77,7 +77,7 @@ impl Drop for Lent {
 /// a project gets one.
 async fn lend(global: &Global, folder: &Path, components: &Path) -> Result<(Tenant, Lent)> {
     if !folder.join("docket.yaml").exists() {
-        init::write(folder, components)?;
+        init::make(global, folder, components).await?;
     }
     let file = folder.join(LOCAL_FILE);
     match std::fs::read_to_string(&file) {
@@ -90,10 +90,7 @@ async fn lend(global: &Global, folder: &Path, components: &Path) -> Result<(Tena
         Ok(_) => std::fs::remove_file(&file)?,
         Err(_) => {}
     }
-    let global = Global {
-        project: folder.to_owned(),
-        ..global.clone()
-    };
+    let global = global.within(folder);
     let bench = Workbench::open(Project::load(&global)?).await?;
     let manifests = bench.plugins.values().map(|held| held.plugin.manifest());
     let people = [

@@ -19,6 +19,10 @@ fn write(text: &mut String, graph: &Graph) -> fmt::Result {
         serde_json::Value::from(graph.title.as_str())
     )?;
     writeln!(text, "flowchart TD")?;
+    if !graph.triggers.is_empty() {
+        writeln!(text, "  on([{}])", label("on", &graph.triggers))?;
+        writeln!(text, "  on --> start")?;
+    }
     writeln!(text, "  start([{}])", label("inputs", &graph.inputs))?;
     let mut before = "start".to_owned();
     for (at, node) in graph.steps.iter().enumerate() {

@@ -7,7 +7,7 @@ mod svg;
 pub(crate) use self::mermaid::mermaid;
 pub(crate) use self::svg::svg;
 
-use docket_model::{Piece, Plan, PlannedStep, Template};
+use docket_model::{Piece, Plan, PlannedStep, Schedule, Template, Trigger, TriggerKind};
 
 /// The longest line of text in a picture, in characters.
 const LONGEST: usize = 44;
@@ -15,6 +15,8 @@ const LONGEST: usize = 44;
 /// What a picture shows.
 pub(crate) struct Graph {
     title: String,
+    /// What starts it by itself.
+    triggers: Vec<String>,
     inputs: Vec<String>,
     steps: Vec<Node>,
     on_error: Vec<Node>,
@@ -42,6 +44,7 @@ impl Graph {
         let nodes = |steps: &[PlannedStep]| steps.iter().map(Node::of).collect();
         Self {
             title: plan.workflow.clone(),
+            triggers: plan.triggers.iter().map(trigger).collect(),
             inputs: plan.inputs.keys().cloned().collect(),
             steps: nodes(&plan.steps),
             on_error: nodes(&plan.on_error),
@@ -101,6 +104,15 @@ impl Node {
 
     fn is_parallel(&self) -> bool {
         self.each.as_ref().is_some_and(|(_, at_once)| *at_once > 1)
+    }
+}
+
+fn trigger(trigger: &Trigger) -> String {
+    match &trigger.on {
+        TriggerKind::Schedule(Schedule::Cron { cron, time_zone }) => format!("{cron} {time_zone}"),
+        TriggerKind::Schedule(Schedule::Every(time)) => format!("every {time:?}"),
+        TriggerKind::Webhook => "webhook".to_owned(),
+        TriggerKind::Source(poll) => format!("{}/{}", poll.plugin, poll.action),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fmt::{self, Write as _};
 
 use super::{Graph, Node};
+use crate::xml::escaped;
 
 /// A step's width, and the frame's and the page's margins, in pixels.
 const WIDTH: u32 = 350;
@@ -68,6 +69,10 @@ fn draw(text: &mut String, graph: &Graph) -> Result<(u32, u32), fmt::Error> {
         escaped(&title)
     )?;
     let mut y = MARGIN + TITLE / 2;
+    if !graph.triggers.is_empty() {
+        y = end(text, left, y, "on", &graph.triggers)?;
+        y = arrow(text, middle, y, y + ARROW)?;
+    }
     y = end(text, left, y, "inputs", &graph.inputs)?;
     let fails_from = y + ARROW / 2;
     for node in &graph.steps {
@@ -189,20 +194,4 @@ fn arrow(text: &mut String, x: u32, from: u32, to: u32) -> Result<u32, fmt::Erro
         to - 8
     )?;
     Ok(to)
-}
-
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            // XML has no other control characters.
-            letter if letter.is_control() => safe.push(' '),
-            letter => safe.push(letter),
-        }
-    }
-    safe
 }

@@ -17,6 +17,7 @@ fn node(id: &str) -> Node {
 fn graph() -> Graph {
     Graph {
         title: "a <b> & \"c\"".to_owned(),
+        triggers: vec!["webhook".to_owned()],
         inputs: vec!["to".to_owned()],
         steps: vec![
             node("first"),
@@ -42,6 +43,7 @@ fn svg_shows_everything_and_is_well_formed() {
     let picture = svg(&graph());
     for expected in [
         "<title>a &lt;b&gt; &amp; &quot;c&quot;</title>",
+        ">on: webhook<",
         ">inputs: to<",
         ">no outputs<",
         ">for each of steps.first.output…, 4 at a time<",
@@ -68,6 +70,8 @@ fn mermaid_quotes_what_it_could_not_read() {
     let text = mermaid(&graph());
     for expected in [
         "title: \"a <b> & \\\"c\\\"\"",
+        "on([\"on: webhook\"])",
+        "on --> start",
         "start([\"inputs: to\"])",
         "subgraph step1each[\"for each of steps.first.output…, 4 at a time\"]",
         "if item.size #lt; 5 #amp;#amp; #quot;x#quot; != ''",

@@ -90,12 +90,7 @@ impl Problem {
             Exit::SignInNeeded | Exit::RunFailed => StatusCode::CONFLICT,
             Exit::Success | Exit::Fault => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let failed = Failed {
-            exit: failed.exit,
-            message: failed.message.clone(),
-            help: failed.help.clone(),
-        };
-        Self::failed(status, failed)
+        Self::failed(status, failed.clone())
     }
 
     /// A fault of the host; what it is stands in the log.

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::Checker;
 use super::body::Used;
 use super::facts::{StepFacts, named_steps};
 use super::fit;
 use super::infer::Names;
+use super::shape::Shape;
 use super::types::Type;
 use crate::diagnostic::suggestion;
 use crate::workflow::{Step, Workflow};
@@ -227,7 +230,12 @@ impl Checker<'_> {
             return;
         };
         let what = format!("{}/{}", plugin.text, action.name);
-        for misfit in fit::misfits(&action.input, &shape, &what, &mut self.validators) {
+        self.fits(&action.input, &shape, &what);
+    }
+
+    /// Reports what of an input does not fit the schema of an action, which is called `what`.
+    pub(super) fn fits(&mut self, schema: &Value, shape: &Shape, what: &str) {
+        for misfit in fit::misfits(schema, shape, what, &mut self.validators) {
             let error = Diagnostic::error("workflow/input", self.file, misfit.span, misfit.message);
             self.diagnostics.push(Diagnostic {
                 help: misfit.help,

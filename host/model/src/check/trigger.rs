@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::Checker;
-use super::fit;
 use super::infer::Names;
 use super::types::Type;
 use crate::diagnostic::suggestion;
 use crate::workflow::{Content, Step, Trigger, TriggerOn, Workflow};
 use crate::yaml::Name;
-use crate::{ActionKind, Catalog, Diagnostic, InputSpec, InputType, SourcePoll, TriggerKind};
+use crate::{ActionKind, Catalog, InputSpec, SourcePoll, TriggerKind};
 
 impl Checker<'_> {
     /// Checks the workflow's triggers, and gives them as the plan has them.
@@ -119,7 +118,7 @@ impl Checker<'_> {
         if may_be_null && content.literal().is_some_and(|value| value.is_null()) {
             return;
         }
-        self.must_be(content, names, what, &wanted(spec.kind));
+        self.must_be(content, names, what, &Type::of_kind(spec.kind));
     }
 
     /// A source's poll, and the type of its items.
@@ -158,14 +157,7 @@ impl Checker<'_> {
                     event: None,
                 };
                 let shape = self.shape(&step.with, &nothing);
-                for misfit in fit::misfits(&spec.input, &shape, &what, &mut self.validators) {
-                    let error =
-                        Diagnostic::error("workflow/input", self.file, misfit.span, misfit.message);
-                    self.diagnostics.push(Diagnostic {
-                        help: misfit.help,
-                        ..error
-                    });
-                }
+                self.fits(&spec.input, &shape, &what);
             }
         }
         let act_as = step.act_as.as_ref().and_then(|content| {
@@ -190,18 +182,5 @@ impl Checker<'_> {
             timeout: step.timeout,
         };
         (Some(poll), item)
-    }
-}
-
-/// The type that an input must be given.
-fn wanted(kind: InputType) -> Type {
-    match kind {
-        InputType::String => Type::String,
-        InputType::Number => Type::Number,
-        InputType::Integer => Type::Int,
-        InputType::Boolean => Type::Bool,
-        InputType::Document => Type::document(),
-        InputType::List => Type::list(Type::Any),
-        InputType::Object => Type::any_object(),
     }
 }

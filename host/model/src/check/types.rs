@@ -89,7 +89,12 @@ impl Type {
         if !spec.required && spec.default.is_none() {
             return Self::Any;
         }
-        match spec.kind {
+        Self::of_kind(spec.kind)
+    }
+
+    /// The values of a type of inputs.
+    pub(crate) fn of_kind(kind: InputType) -> Self {
+        match kind {
             InputType::String => Self::String,
             InputType::Number => Self::Number,
             InputType::Integer => Self::Int,

@@ -74,9 +74,15 @@ fn path_problem(path: &str) -> Option<&'static str> {
             "**" if is_last => None,
             "**" => Some("`**` stands only at the end"),
             "." | ".." => Some("the path must be plain"),
-            "" if !is_last => Some("a segment of the path is empty"),
+            "" => Some("a segment of the path is empty"),
             part if part.contains(['{', '}', '*']) => {
                 Some("`*` and `{mailbox}` are whole segments of the path")
+            }
+            // The policy compares decoded segments of the normalised URL.
+            part if !part.bytes().all(|byte| byte.is_ascii_graphic())
+                || part.contains(['%', '\\']) =>
+            {
+                Some("a segment of the path is plain ASCII, without `%` and `\\`")
             }
             _ => None,
         };
@@ -122,6 +128,9 @@ mod tests {
         check("GET {graph}/{user}", Err("whole segments"));
         check("GET {graph}/../a", Err("plain"));
         check("GET {graph}//a", Err("empty"));
+        check("GET https://example.com/", Err("empty"));
+        check("GET https://example.com/a%20b", Err("plain ASCII"));
+        check("GET https://example.com/ä", Err("plain ASCII"));
         check("GET {graph}/a?b", Err("query"));
         check("GET {graph}/a b", Err("blanks"));
     }

@@ -14,10 +14,7 @@ use crate::built_in::BUILT_IN;
 use crate::reader::{Codes, Reader, name_problem};
 use crate::schema::words;
 use crate::yaml::{Entry, Kind, Name, Node};
-use crate::{
-    Catalog, CatalogPlugin, ConnectionSpec, Diagnostics, Digest, Manifest, RequestRule, SourceFile,
-    Span, yaml,
-};
+use crate::{ConnectionSpec, Diagnostics, Manifest, RequestRule, SourceFile, Span, yaml};
 
 /// A project.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -80,35 +77,6 @@ impl Grants {
                 }
                 rules
             }
-        }
-    }
-}
-
-impl Project {
-    /// What workflows of this project are checked against, once its plugins are loaded: `loaded` has
-    /// the manifest and the component's digest by the plugin's name. Plugins that are not in it are
-    /// left out.
-    #[must_use]
-    pub fn catalog(&self, mut loaded: BTreeMap<String, (Manifest, Digest)>) -> Catalog {
-        let plugins = self.plugins.iter().filter_map(|(name, spec)| {
-            let (manifest, component) = loaded.remove(name)?;
-            let grants = spec.grants.rules(&manifest);
-            Some((
-                name.clone(),
-                CatalogPlugin {
-                    manifest,
-                    component,
-                    grants,
-                },
-            ))
-        });
-        let connections = self.connections.iter();
-        Catalog {
-            plugins: plugins.collect(),
-            connections: connections
-                .map(|(name, spec)| (name.clone(), spec.kind))
-                .collect(),
-            fallbacks: BTreeMap::new(),
         }
     }
 }

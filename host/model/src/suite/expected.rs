@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::read::{address, addresses, boolean, data, list, mapping, one_of, text};
 use super::{Expected, ExpectedFailure, ExpectedResult};
+use crate::FailureClass;
 use crate::reader::Reader;
 use crate::schema::words;
 use crate::yaml::{Entry, Kind, Node};
@@ -23,24 +24,31 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Expected {
         ExpectedResult::Waiting,
     ];
     let results = RESULTS.map(ExpectedResult::as_str);
-    if let Some(node) = fields.get("result")
-        && let Some(word) = one_of(reader, node, "result", &results)
-    {
-        let result = RESULTS.iter().find(|result| result.as_str() == word);
-        expected.result = result.copied().unwrap_or_default();
-    }
+    let result = fields.get("result").and_then(|node| {
+        let word = one_of(reader, node, "result", &results)?;
+        RESULTS.into_iter().find(|result| result.as_str() == word)
+    });
     if let Some(entry) = fields.entry("failure") {
-        let fields = reader.fields(&entry.value, "`failure`", &words::EXPECTED_FAILURE);
-        expected.failure = Some(ExpectedFailure {
-            step: text(reader, fields, "step"),
-            class: text(reader, fields, "class"),
-            code: text(reader, fields, "code"),
-            message: text(reader, fields, "message"),
-        });
-        if expected.result != ExpectedResult::Failed {
-            let help = "write `result: failed`";
+        expected.failure = Some(failure(reader, &entry.value));
+        if result.is_some_and(|result| result != ExpectedResult::Failed) {
+            let help = "remove `result`, or `failure`";
             reader.invalid(entry.key.span, "only a run that failed has a failure", help);
         }
+    }
+    // Whoever says why it fails has said that it does.
+    expected.result = match &expected.failure {
+        Some(_) => ExpectedResult::Failed,
+        None => result.unwrap_or_default(),
+    };
+    if let Some(entry) = fields.entry("outputs")
+        && expected.result != ExpectedResult::Succeeded
+    {
+        let help = "remove `outputs`, or expect the run to succeed";
+        reader.invalid(
+            entry.key.span,
+            "only a run that succeeded has outputs",
+            help,
+        );
     }
     if let Some(node) = fields.get("steps") {
         let states = ["done", "failed", "skipped", "not-reached"];
@@ -62,6 +70,21 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Expected {
     let outside = fields.get("outside");
     expected.outside = outside.map(|node| messages(reader, node, "outside"));
     expected
+}
+
+fn failure(reader: &mut Reader<'_>, node: &Node) -> ExpectedFailure {
+    let fields = reader.fields(node, "`failure`", &words::EXPECTED_FAILURE);
+    let classes = words::failure_classes();
+    let class = fields.get("class").and_then(|node| {
+        let word = one_of(reader, node, "class", &classes)?;
+        FailureClass::ALL.iter().find(|(known, _)| *known == word)
+    });
+    ExpectedFailure {
+        step: text(reader, fields, "step"),
+        class: class.map(|(_, class)| *class),
+        code: text(reader, fields, "code"),
+        message: text(reader, fields, "message"),
+    }
 }
 
 /// The mails that must be in one place, each by the fields that matter.

@@ -1,6 +1,7 @@
 //! Tests of workflows, `NAME.test.yaml`: cases, each with what it is given, what its tenant holds,
 //! what goes wrong, and what must be so afterwards.
 
+mod check;
 mod expected;
 mod read;
 
@@ -8,7 +9,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::{Diagnostics, Signal, SourceFile, Span};
+use crate::{Diagnostics, FailureClass, Plan, Signal, SourceFile, Span};
+
+/// The key that marks an input as a message of the tenant: `{$mail: SUBJECT, mailbox: ADDRESS}`.
+pub const MAIL_MARK: &str = "$mail";
 
 /// The tests of a workflow.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +30,8 @@ pub struct Case {
     pub name: String,
     /// Where its name stands.
     pub span: Span,
-    /// The inputs; a document is `{"file": PATH}`.
+    /// The inputs, with documents as [`crate::WrittenDocument`] has them and messages by
+    /// [`MAIL_MARK`].
     pub inputs: Map<String, Value>,
     /// What its tenant holds.
     pub tenant: TenantState,
@@ -157,7 +162,7 @@ pub struct ExpectedFailure {
     /// At which step.
     pub step: Option<String>,
     /// The failure's class.
-    pub class: Option<String>,
+    pub class: Option<FailureClass>,
     /// Its code.
     pub code: Option<String>,
     /// A part of its message.
@@ -169,4 +174,11 @@ pub struct ExpectedFailure {
 #[must_use]
 pub fn parse_suite(source: &SourceFile) -> (Option<Suite>, Diagnostics) {
     read::parse(source)
+}
+
+/// Holds tests against the plan of their workflow: that it has the inputs, the steps and the outputs
+/// that they name. `source` is what [`parse_suite`] has read.
+#[must_use]
+pub fn check_suite(source: &SourceFile, plan: &Plan) -> Diagnostics {
+    check::check(source, plan)
 }

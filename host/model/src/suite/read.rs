@@ -198,17 +198,9 @@ fn attachment(reader: &mut Reader<'_>, node: &Node) -> Option<Attached> {
 fn fault(reader: &mut Reader<'_>, node: &Node) -> Option<Fault> {
     let fields = mapping(reader, node, "a fault", &words::FAULT)?;
     let request = text(reader, fields, "request");
-    let kind = fields.get("then").and_then(|node| {
-        let found = reader.text(node, "`then`")?;
-        let kinds = words::fault_kinds();
-        let kind = kinds.iter().find(|kind| **kind == found.text).copied();
-        if kind.is_none() {
-            let message = format!("there is no fault `{}`", found.text);
-            let error = reader.error(CODES.value, found.span, message);
-            reader.push(error.with_nearest(&found.text, kinds.iter().copied()));
-        }
-        kind
-    });
+    let kinds = words::fault_kinds();
+    let kind = fields.get("fault");
+    let kind = kind.and_then(|node| one_of(reader, node, "fault", &kinds));
     let mut whole = |name: &str, least: u32, most: u32| {
         let node = fields.get(name)?;
         reader.whole(node, &format!("`{name}`"), least, most)

@@ -5,19 +5,35 @@
 
 use docket_model::{Grants, Project, SourceFile, parse_project};
 
-/// The file is written in a way that is not safe to change.
+/// Why a plugin is not written into the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("docket.yaml is written in a way that is not safe to change by machine")]
-pub struct EditError {
-    /// What to write by hand.
-    pub by_hand: String,
+pub enum EditError {
+    /// No project can have a plugin of this name or source, for this reason.
+    #[error("{0}")]
+    Invalid(String),
+    /// The file is written in a way that is not safe to change; this is to be written by hand.
+    #[error("docket.yaml is written in a way that is not safe to change by machine")]
+    Unsafe(String),
+}
+
+impl EditError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::Invalid(_) => "give it another name with --as".to_owned(),
+            Self::Unsafe(by_hand) => {
+                format!("write this by hand, and add the plugin again:\n{by_hand}")
+            }
+        }
+    }
 }
 
 /// The text of `docket.yaml` with this source for a plugin: its line is changed, or the plugin is
 /// added, with all that it asks for granted.
 ///
 /// # Errors
-/// [`EditError`] with what to write by hand.
+/// [`EditError`].
 pub fn set_source(text: &str, plugin: &str, source: &str) -> Result<String, EditError> {
     let quoted = quoted(source);
     let entry = |indent: &str| {
@@ -25,9 +41,12 @@ pub fn set_source(text: &str, plugin: &str, source: &str) -> Result<String, Edit
             "{indent}{plugin}:\n{indent}{indent}source: {quoted}\n{indent}{indent}grants: all-requested\n"
         )
     };
-    let by_hand = || EditError {
-        by_hand: format!("plugins:\n{}", entry("  ")),
-    };
+    let alone = format!("plugins:\n{}", entry("  "));
+    let file = SourceFile::new("docket.yaml", alone.as_str());
+    if let Some(problem) = parse_project(&file).1.into_iter().next() {
+        return Err(EditError::Invalid(problem.message));
+    }
+    let by_hand = || EditError::Unsafe(alone.clone());
     let before = read(text).ok_or_else(by_hand)?;
     let changed = if before.plugins.contains_key(plugin) {
         replace(text, plugin, &quoted)
@@ -194,7 +213,20 @@ mod tests {
             "plugins:\n- broken",
         ] {
             let error = set_source(text, "chat", "chat.wasm").unwrap_err();
-            assert!(error.by_hand.contains("source: chat.wasm"), "{error:?}");
+            assert!(error.help().contains("source: chat.wasm"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_name() {
+        for (name, expected) in [
+            ("Bad Name", "cannot be the name of a plugin"),
+            ("wait", "no plugin can be called `wait`"),
+            ("a: {}\n  b", ""),
+        ] {
+            let error = set_source("plugins: {}\n", name, "chat.wasm").unwrap_err();
+            assert!(matches!(error, EditError::Invalid(_)), "{name}: {error:?}");
+            assert!(error.to_string().contains(expected), "{name}: {error}");
         }
     }
 }

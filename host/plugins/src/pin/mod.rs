@@ -14,6 +14,6 @@ mod source;
 pub use asks::Asks;
 pub use edit::{EditError, set_source};
 pub use lock::{Lock, LockError, Pin, Refusal};
-pub use registry::{Credentials, Pulled, Registry, RegistryError};
+pub use registry::{COMPONENT_AT_MOST, Credentials, Pulled, Registry, RegistryError};
 pub use signature::{InvalidKey, PublicKey, is_signed};
 pub use source::{InvalidSource, Reference, Source};

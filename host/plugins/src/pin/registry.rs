@@ -5,6 +5,8 @@
 //! Whatever a registry says is held against digests: a manifest by the digest that its reference or the
 //! lock gives, a blob by the manifest.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -22,8 +24,10 @@ const CONFIG: &str = "application/vnd.wasm.config.v0+json";
 const LAYER: &str = "application/wasm";
 /// The most bytes of a manifest, as registries limit them.
 const MANIFEST_AT_MOST: u64 = 4 << 20;
-/// The most bytes of a component.
-const COMPONENT_AT_MOST: u64 = 64 << 20;
+/// The most bytes of a component that is fetched.
+pub const COMPONENT_AT_MOST: u64 = 64 << 20;
+/// The most layers of an image of signatures.
+const SIGNATURES_AT_MOST: usize = 64;
 
 /// A registry as somebody who may have to sign in.
 pub struct Registry {
@@ -213,6 +217,10 @@ impl Registry {
         };
         let read: Manifest = serde_json::from_slice(&bytes)
             .map_err(|error| unexpected(reference, format!("its manifest: {error}")))?;
+        if read.layers.len() > SIGNATURES_AT_MOST {
+            let problem = format!("{tag} has more than {SIGNATURES_AT_MOST} layers");
+            return Err(unexpected(reference, problem));
+        }
         let mut layers = Vec::new();
         for layer in &read.layers {
             let bytes = self.blob(reference, layer, limit).await?;
@@ -311,7 +319,11 @@ impl Registry {
             .registry
             .rsplit_once(':')
             .map_or(reference.registry.as_str(), |(host, _)| host);
-        let is_here = host == "localhost" || host == "[::1]" || host.starts_with("127.");
+        let address = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>();
+        let is_here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
         let scheme = if is_here { "http" } else { "https" };
         let text = format!(
             "{scheme}://{}/v2/{}/{rest}",

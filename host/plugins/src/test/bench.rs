@@ -98,7 +98,7 @@ impl Bench {
         let account = case.account.clone().map(|name| AccountInfo {
             connection: CONNECTION.to_owned(),
             name,
-            kind: case.account_kind.into(),
+            kind: case.account_kind,
             endpoints: case.endpoints(),
         });
         let manifest = self.plugin.manifest();

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use docket_engine::Documents;
-use docket_model::{ConnectionKind, DocumentRef};
+use docket_model::{ConnectionKind, DocumentRef, WrittenContent, WrittenDocument, replace_marked};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -30,14 +30,14 @@ pub struct Case {
     /// The action.
     pub action: String,
     /// Its input. `{$file: PATH}` and `{$text: TEXT, name: NAME}` in it stand for documents, with
-    /// `media-type` where it matters.
+    /// `mediaType` where it matters.
     #[serde(default = "empty")]
     pub input: Value,
     /// The user principal name that the step acts as; without it the step has no connection.
     pub account: Option<String>,
-    /// How the account signs in.
-    #[serde(default)]
-    pub account_kind: AccountKind,
+    /// The kind of the step's connection, by the word that `docket.yaml` has for it.
+    #[serde(default = "service_account")]
+    pub account_kind: ConnectionKind,
     /// The mailboxes that the connection allows, where it has a list.
     pub mailboxes: Option<Vec<String>>,
     /// The provider's base URLs by name; `https://graph.test` and `https://outlook.test` else.
@@ -74,29 +74,6 @@ pub struct Interrupted {
     pub lost: Vec<Answer>,
 }
 
-/// How an account signs in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AccountKind {
-    /// An administrator signed it in.
-    #[default]
-    ServiceAccount,
-    /// A user who signed in.
-    User,
-    /// The application itself.
-    Application,
-}
-
-impl From<AccountKind> for ConnectionKind {
-    fn from(kind: AccountKind) -> Self {
-        match kind {
-            AccountKind::ServiceAccount => Self::ServiceAccount,
-            AccountKind::User => Self::PerUser,
-            AccountKind::Application => Self::AppOnly,
-        }
-    }
-}
-
 fn empty() -> Value {
     Value::Object(Map::new())
 }
@@ -104,6 +81,10 @@ fn empty() -> Value {
 fn morning() -> Timestamp {
     // 2026-11-21T09:00:00Z, as in the SDK's own tests.
     Timestamp::constant(1_795_251_600, 0)
+}
+
+const fn service_account() -> ConnectionKind {
+    ConnectionKind::ServiceAccount
 }
 
 const fn first() -> u32 {
@@ -210,70 +191,31 @@ impl Case {
         value: &Value,
         documents: &dyn Documents,
     ) -> Result<Value, CaseError> {
-        match value {
-            Value::Array(items) => items
-                .iter()
-                .map(|item| self.with_documents(item, documents))
-                .collect(),
-            Value::Object(fields)
-                if fields.contains_key("$file") || fields.contains_key("$text") =>
-            {
-                let document = self.document(fields, documents)?;
-                serde_json::to_value(document).map_err(|error| CaseError::new(&self.name, error))
-            }
-            Value::Object(fields) => {
-                let fields = fields.iter().map(|(name, field)| {
-                    Ok((name.clone(), self.with_documents(field, documents)?))
-                });
-                fields.collect::<Result<Map<_, _>, _>>().map(Value::Object)
-            }
-            other => Ok(other.clone()),
-        }
+        replace_marked(value, &WrittenDocument::MARKS, &mut |fields| {
+            let invalid = |problem| CaseError::new(&self.name, problem);
+            let written = WrittenDocument::read(fields).map_err(invalid)?;
+            let document = self.document(&written, documents)?;
+            serde_json::to_value(document).map_err(|error| CaseError::new(&self.name, error))
+        })
     }
 
     fn document(
         &self,
-        fields: &Map<String, Value>,
+        written: &WrittenDocument<'_>,
         documents: &dyn Documents,
     ) -> Result<DocumentRef, CaseError> {
-        let known = ["$file", "$text", "name", "media-type"];
-        if let Some(unknown) = fields.keys().find(|name| !known.contains(&name.as_str())) {
-            let problem = format!("a document has no `{unknown}`; it has {}", known.join(", "));
-            return Err(CaseError::new(&self.name, problem));
-        }
-        let text = |name: &str| fields.get(name).and_then(Value::as_str);
-        let (bytes, own_name) = match (text("$file"), text("$text")) {
-            (Some(file), None) => {
+        let (bytes, own_name) = match written.content {
+            WrittenContent::Text(text) => (text.as_bytes().to_vec(), String::new()),
+            WrittenContent::File(file) => {
                 let path = self.folder.join(file);
                 let bytes = fs::read(&path).map_err(|error| CaseError::new(&path, error))?;
                 let name = path.file_name().unwrap_or_default();
-                (bytes, Some(name.to_string_lossy().into_owned()))
-            }
-            (None, Some(text)) => (text.as_bytes().to_vec(), None),
-            _ => {
-                let problem = "a document has either a `$file` or a `$text`";
-                return Err(CaseError::new(&self.name, problem));
+                (bytes, name.to_string_lossy().into_owned())
             }
         };
-        let name = text("name").map(str::to_owned).or(own_name);
-        let name =
-            name.ok_or_else(|| CaseError::new(&self.name, "a document of `$text` needs a `name`"))?;
-        let media_type = text("media-type").unwrap_or_else(|| media_type(&name));
+        let name = written.name.unwrap_or(&own_name);
         documents
-            .put(&name, media_type, &bytes)
+            .put(name, written.media_type(name), &bytes)
             .map_err(|error| CaseError::new(&self.name, error))
-    }
-}
-
-fn media_type(name: &str) -> &'static str {
-    let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
-    match kind.to_ascii_lowercase().as_str() {
-        "pdf" => "application/pdf",
-        "xml" => "application/xml",
-        "json" => "application/json",
-        "txt" => "text/plain",
-        "html" => "text/html",
-        "csv" => "text/csv",
-        _ => "application/octet-stream",
     }
 }

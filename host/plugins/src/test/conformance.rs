@@ -172,9 +172,7 @@ fn repeats(doubtful: &EffectCall, effects: &[Done], has_reached: bool) -> Option
     let mut has_looked = false;
     for (call, outcomes) in effects {
         if call.is_repeatable() {
-            has_looked |= outcomes
-                .iter()
-                .any(|outcome| matches!(outcome, Outcome::Answered(_)));
+            has_looked |= outcomes.iter().any(tells_something);
         } else if is_same(doubtful, call) {
             if !has_looked {
                 return Some(format!(
@@ -193,6 +191,14 @@ fn repeats(doubtful: &EffectCall, effects: &[Done], has_reached: bool) -> Option
         }
     }
     None
+}
+
+/// Whether a look told anything: a server that is busy or broken has not looked.
+fn tells_something(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Answered(answer) => answer.status < 500 && answer.status != 429,
+        Outcome::Failed(_) | Outcome::InDoubt => false,
+    }
 }
 
 /// The same method, URL and body. Headers may tell attempts apart.

@@ -80,7 +80,7 @@ impl Stage {
         let components = std::path::absolute(&arguments.components)?;
         tenant::write_project(&tenant, &project, &components)?;
         let global = Global {
-            project,
+            project: Some(project),
             data: None,
             key_file: Some(folder.path().join("vault.key")),
             keyring: false,

@@ -10,9 +10,10 @@ use docket_plugins::pin::{Asks, Lock, Pin, Source, set_source};
 use docket_sandbox::Plugin;
 use serde_json::json;
 
-use super::{fetch, quiet_sandbox};
+use super::fetch;
 use crate::cli::{AddArgs, Global};
 use crate::exit::{Exit, Failed};
+use crate::files;
 use crate::host;
 use crate::pins;
 use crate::project::Project;
@@ -28,14 +29,13 @@ pub(super) async fn run(global: &Global, arguments: &AddArgs) -> Result<Exit> {
             .map_err(|error: docket_plugins::pin::InvalidSource| {
                 Failed::new(Exit::Usage, error.to_string())
             })?;
+    let bytes = fetch::component(&project, &source, arguments.digest).await?;
     let written = match &source {
         Source::File(path) => from_root(&project, path)?,
         remote => remote.to_string(),
     };
-    let bytes = fetch::component(&project, &source, arguments.digest).await?;
     let digest = Digest::of(&bytes);
-    host::make_private(&project.data)?;
-    let sandbox = quiet_sandbox(&project.data)?;
+    let sandbox = fetch::keeper(&project)?;
     let size = bytes.len() as u64;
     // Kept only once it is approved.
     let plugin = super::load(&sandbox, &source.to_string(), bytes.clone()).await?;
@@ -46,12 +46,8 @@ pub(super) async fn run(global: &Global, arguments: &AddArgs) -> Result<Exit> {
     let yaml = project.root.join("docket.yaml");
     let text = std::fs::read_to_string(&yaml)?;
     // Before anybody is asked: a project that cannot be changed should say so first.
-    let changed = set_source(&text, &name, &written).map_err(|error| {
-        Failed::new(Exit::Invalid, error.to_string()).with_help(format!(
-            "write this by hand, and add the plugin again:\n{}",
-            error.by_hand
-        ))
-    })?;
+    let changed = set_source(&text, &name, &written)
+        .map_err(|error| Failed::new(Exit::Invalid, error.to_string()).with_help(error.help()))?;
 
     let before = lock.plugins.get(&name);
     show(&name, &plugin, size, before);
@@ -74,6 +70,12 @@ pub(super) async fn run(global: &Global, arguments: &AddArgs) -> Result<Exit> {
         (text != changed).then_some(changed.as_str()),
     )?;
     note!("{name} is added: docket.yaml names it, and docket.lock pins it.");
+    for (other, spec) in &project.spec.plugins {
+        if !lock.plugins.contains_key(other) {
+            let source = spec.source.display();
+            note!("{other} is not in docket.lock: docket plugins add {source} --as {other}");
+        }
+    }
     Ok(done(global, &name, &plugin))
 }
 
@@ -88,17 +90,20 @@ fn done(global: &Global, name: &str, plugin: &Arc<Plugin>) -> Exit {
 
 /// A file as `docket.yaml` names it: from the project's folder where it lies in it, else whole.
 fn from_root(project: &Project, path: &Path) -> Result<String> {
-    let whole = std::fs::canonicalize(path)?;
-    let root = std::fs::canonicalize(&project.root)?;
+    let whole = |path: &Path| {
+        let found = std::fs::canonicalize(path);
+        found.map_err(|error| Failed::new(Exit::Invalid, format!("{}: {error}", path.display())))
+    };
+    let (whole, root) = (whole(path)?, whole(&project.root)?);
     let written = whole.strip_prefix(&root).unwrap_or(&whole);
     Ok(written.display().to_string())
 }
 
 /// The lock first: with it alone a project refuses the plugin, and never uses one unseen.
 fn keep(project: &Project, lock: &Lock, yaml: Option<&str>) -> Result<()> {
-    pins::write_whole(&project.root.join(pins::FILE), &lock.to_text())?;
+    pins::write(project, lock)?;
     if let Some(yaml) = yaml {
-        pins::write_whole(&project.root.join("docket.yaml"), yaml)?;
+        files::write_whole(&project.root.join("docket.yaml"), yaml)?;
     }
     Ok(())
 }

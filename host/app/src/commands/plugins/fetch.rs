@@ -7,9 +7,10 @@ use anyhow::Result;
 use docket_connections::{Fetch, FetchError, Fetcher};
 use docket_model::{Clock as _, Digest, SignaturePolicy};
 use docket_plugins::pin::{
-    Credentials, InvalidSource, PublicKey, Reference, Registry, RegistryError, Source, is_signed,
+    COMPONENT_AT_MOST, Credentials, InvalidSource, PublicKey, Reference, Registry, RegistryError,
+    Source, is_signed,
 };
-use docket_sandbox::LoadError;
+use docket_sandbox::{LoadError, Sandbox};
 use serde_json::json;
 use url::Url;
 
@@ -21,9 +22,6 @@ use crate::host;
 use crate::pins;
 use crate::project::Project;
 use crate::render::{self, note};
-
-/// The most bytes of a component.
-const COMPONENT_AT_MOST: u64 = 64 << 20;
 
 /// A component from its source. It has the digest, where one is given, and the signature that the
 /// project's policy asks for.
@@ -155,12 +153,22 @@ fn failed(error: &RegistryError) -> Failed {
     Failed::new(Exit::Invalid, error.to_string()).with_help(error.help())
 }
 
+/// The sandbox that keeps a project's fetched components.
+pub(super) fn keeper(project: &Project) -> Result<Sandbox> {
+    host::make_private(&project.shared_data).map_err(|error| {
+        Failed::new(
+            Exit::Storage,
+            format!("{}: {error}", project.shared_data.display()),
+        )
+    })?;
+    quiet_sandbox(&project.shared_data)
+}
+
 /// `docket plugins fetch`.
 pub(super) async fn run(global: &Global) -> Result<Exit> {
     let project = Project::load(global)?;
     let lock = pins::read(&project)?;
-    host::make_private(&project.data)?;
-    let sandbox = quiet_sandbox(&project.data)?;
+    let sandbox = keeper(&project)?;
     let mut fetched = Vec::new();
     for (name, spec) in &project.spec.plugins {
         let (Some(remote), Some(pin)) = (spec.remote(), lock.plugins.get(name)) else {

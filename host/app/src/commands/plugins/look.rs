@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::{load, quiet_sandbox, read};
 use crate::cli::Global;
 use crate::exit::{Exit, Failed};
-use crate::host::Host;
 use crate::project::Project;
 use crate::render;
+use crate::workbench::Workbench;
 
 /// A plugin and what is known of it here.
 struct Looked<'a> {
@@ -25,9 +25,9 @@ struct Looked<'a> {
 }
 
 pub(super) async fn list(global: &Global) -> Result<Exit> {
-    let host = Host::open(Project::load(global)?, global).await?;
-    let lock = crate::pins::read(&host.project)?;
-    let looked = host.plugins.iter().map(|(name, held)| Looked {
+    let bench = Workbench::open(Project::load(global)?).await?;
+    let lock = crate::pins::read(&bench.project)?;
+    let looked = bench.plugins.iter().map(|(name, held)| Looked {
         name,
         plugin: &held.plugin,
         size: held.size,
@@ -40,7 +40,7 @@ pub(super) async fn list(global: &Global) -> Result<Exit> {
         return Ok(Exit::Success);
     }
     let rows: Vec<_> = looked
-        .zip(host.plugins.values())
+        .zip(bench.plugins.values())
         .map(|(looked, held)| {
             let manifest = looked.plugin.manifest();
             let actions = manifest.actions.iter().map(|action| action.name.as_str());
@@ -74,15 +74,15 @@ pub(super) async fn inspect(global: &Global, name: &str) -> Result<Exit> {
         show(global, &looked(name, &plugin, size));
         return Ok(Exit::Success);
     }
-    let host = Host::open(Project::load(global)?, global).await?;
-    let held = host.plugins.get(name).ok_or_else(|| {
-        let known: Vec<&str> = host.plugins.keys().map(String::as_str).collect();
+    let bench = Workbench::open(Project::load(global)?).await?;
+    let held = bench.plugins.get(name).ok_or_else(|| {
+        let known: Vec<&str> = bench.plugins.keys().map(String::as_str).collect();
         Failed::new(Exit::Invalid, format!("docket.yaml has no plugin {name}")).with_help(format!(
             "it has: {}; a file's name ends in .wasm",
             known.join(", ")
         ))
     })?;
-    let lock = crate::pins::read(&host.project)?;
+    let lock = crate::pins::read(&bench.project)?;
     let looked = Looked {
         name,
         plugin: &held.plugin,
@@ -156,11 +156,8 @@ impl Looked<'_> {
                 manifest.id, action.name, action.summary
             ));
             for need in &action.requests {
-                let mark = if self.grants.contains(&need.rule) {
-                    "granted"
-                } else {
-                    "asks   "
-                };
+                let is_granted = self.grants.iter().any(|rule| rule.covers(&need.rule));
+                let mark = if is_granted { "granted" } else { "asks   " };
                 lines.push(format!(
                     "  {mark} {} {}  {}",
                     need.rule.method, need.rule.url, need.reason

@@ -29,7 +29,7 @@ pub(super) async fn run(global: &Global, arguments: &PluginTestArgs) -> Result<E
     let file = component_file(&arguments.plugin)?;
     let folder = cases_folder(arguments, &file);
     let mut cases = read_cases(&folder).map_err(|error| unreadable(&error))?;
-    if let Some(part) = &arguments.only {
+    if let Some(part) = &arguments.filter {
         cases.retain(|case| case.name.contains(part));
     }
     if cases.is_empty() {
@@ -62,7 +62,8 @@ pub(super) async fn run(global: &Global, arguments: &PluginTestArgs) -> Result<E
             render::bytes(usage.memory as u64)
         );
         let about = json!({
-            "case": case.name, "problems": problems, "fuel": usage.fuel, "memory": usage.memory,
+            "name": case.name, "state": word(&problems), "problems": problems,
+            "fuel": usage.fuel, "memory": usage.memory,
             "requests": first.sent.iter().map(|sent| sent.line()).collect::<Vec<_>>(),
             "log": first.log,
         });
@@ -128,6 +129,14 @@ fn unreadable(error: &CaseError) -> Failed {
     Failed::new(Exit::Invalid, error.to_string())
 }
 
+/// How a case or a check ended, in the word that `docket test` has for it.
+const fn word(problems: &[String]) -> &'static str {
+    match problems.is_empty() {
+        true => "passed",
+        false => "failed",
+    }
+}
+
 /// Counts what passed, and shows it.
 struct Tally {
     as_json: bool,
@@ -162,20 +171,21 @@ impl Tally {
             &format!("{}: {what}: {}", check.case, check.how),
             &check.problems,
         );
-        self.checks
-            .push(serde_json::to_value(check).unwrap_or_default());
+        let mut about = serde_json::to_value(check).unwrap_or_default();
+        about["state"] = word(&check.problems).into();
+        self.checks.push(about);
     }
 
     fn show(&mut self, what: &str, problems: &[String]) {
-        let word = if problems.is_empty() {
+        let mark = if problems.is_empty() {
             self.passed += 1;
-            "passed"
+            '✓'
         } else {
             self.failed += 1;
-            "FAILED"
+            '✗'
         };
-        let mut lines = vec![format!("{word}  {what}")];
-        lines.extend(problems.iter().map(|problem| format!("        {problem}")));
+        let mut lines = vec![format!("  {mark} {what}")];
+        lines.extend(problems.iter().map(|problem| format!("      {problem}")));
         for line in lines {
             if self.as_json {
                 note!("{line}");

@@ -7,8 +7,9 @@ use anyhow::{Context as _, Result, bail};
 use docket_connections::KeySource;
 use docket_engine::{LogLevel, Progress, Reporter};
 use docket_model::{
-    Arrives, Attached, Case, DocumentRef, Event, EventKind, ExpectedResult, RunId, RunResult,
-    SourceFile, StepPath, StepResult, TenantState, WaitFor, parse_project,
+    Arrives, Attached, Case, Event, EventKind, ExpectedResult, MAIL_MARK, RunId, RunResult,
+    SourceFile, StepPath, StepResult, TenantState, WaitFor, WrittenContent, WrittenDocument,
+    media_type, parse_project, replace_marked,
 };
 use docket_tenant::{
     Attachment, Body, Fault, Recipient, SeedMail, Tenant, TenantConfig, UserConfig,
@@ -16,12 +17,13 @@ use docket_tenant::{
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
+use super::Tests;
 use super::compare::{self, After, Ending};
 use super::time::SkippingClock;
-use super::{Tests, is_document};
 use crate::host::{Host, Setting, engine_failed};
-use crate::inputs::{self, media_type};
+use crate::inputs;
 use crate::project::Project;
 use crate::simulated;
 use crate::workbench::Workbench;
@@ -53,7 +55,7 @@ pub(super) async fn run(bench: &Workbench, tests: &Tests, case: &Case) -> Result
         tenant: tenant.state(),
         folder,
     };
-    let problems = compare::problems(&case.expected, &tests.plan, &after)?;
+    let problems = compare::problems(&case.expected, &after)?;
     drop(host);
     tenant.shutdown().await;
     Ok(problems)
@@ -152,6 +154,7 @@ async fn host(
     let project = Project {
         root: bench.project.root.clone(),
         data: place.join("data"),
+        shared_data: bench.project.shared_data.clone(),
         spec,
     };
     let setting = Setting {
@@ -159,6 +162,8 @@ async fn host(
         timer: Arc::new(clock.clone()),
         key: KeySource::File(place.join("vault.key")),
         components: bench.components.clone(),
+        // Whatever else a plugin was granted, it meets nobody real here.
+        origins: Some([tenant.graph(), tenant.outlook()].map(Url::origin).into()),
     };
     Host::open_in(project, setting).await
 }
@@ -175,7 +180,7 @@ async fn drive(
     clock: &SkippingClock,
     folder: &Path,
 ) -> Result<Ending> {
-    let given = given((host, tenant), tests, case, folder)?;
+    let given = given((host, tenant), case, folder)?;
     let inputs = inputs::resolved(&tests.plan, given)?;
     let run = run_id()?;
     let failed = |error| anyhow::Error::from(engine_failed(&error));
@@ -223,48 +228,56 @@ async fn drive(
     bail!("the run waited {MOST_WAITS} times, and did not end")
 }
 
-/// A message of the tenant as plugins name it, where an input is `{mail: SUBJECT, mailbox: ADDRESS}`.
-fn message(tenant: &Tenant, value: &Value) -> Result<Option<Value>> {
-    let Some(named) = value.as_object().filter(|fields| fields.len() == 2) else {
-        return Ok(None);
+/// The inputs, with messages of the tenant as plugins name them, and documents stored.
+fn given(
+    (host, tenant): (&Host, &Tenant),
+    case: &Case,
+    folder: &Path,
+) -> Result<Map<String, Value>> {
+    let [file, text] = WrittenDocument::MARKS;
+    let mut replace = |fields: &Map<String, Value>| -> Result<Value> {
+        match fields.contains_key(MAIL_MARK) {
+            true => message(tenant, fields),
+            false => document(host, fields, folder),
+        }
     };
-    let text = |name: &str| named.get(name).and_then(Value::as_str);
-    let (Some(subject), Some(mailbox)) = (text("mail"), text("mailbox")) else {
-        return Ok(None);
+    let mut given = Map::new();
+    for (name, value) in &case.inputs {
+        let value = replace_marked(value, &[file, text, MAIL_MARK], &mut replace)?;
+        given.insert(name.clone(), value);
+    }
+    Ok(given)
+}
+
+/// A message of the tenant: `{$mail: SUBJECT, mailbox: ADDRESS}`.
+fn message(tenant: &Tenant, fields: &Map<String, Value>) -> Result<Value> {
+    let text = |name: &str| fields.get(name).and_then(Value::as_str);
+    let (Some(subject), Some(mailbox), 2) = (text(MAIL_MARK), text("mailbox"), fields.len()) else {
+        bail!("a mail of the tenant is written `{{{MAIL_MARK}: SUBJECT, mailbox: ADDRESS}}`");
     };
     let all = tenant.state().messages(mailbox, None)?;
     let found = all
         .iter()
         .find(|held| held.message.subject.as_deref() == Some(subject));
     match found {
-        Some(held) => Ok(Some(json!({"id": held.immutable_id, "mailbox": mailbox}))),
+        Some(held) => Ok(json!({"id": held.immutable_id, "mailbox": mailbox})),
         None => bail!("there is no mail `{subject}` in {mailbox}"),
     }
 }
 
-/// The inputs, with their documents stored.
-fn given(
-    (host, tenant): (&Host, &Tenant),
-    tests: &Tests,
-    case: &Case,
-    folder: &Path,
-) -> Result<Map<String, Value>> {
-    let mut given = case.inputs.clone();
-    for (name, value) in &mut given {
-        if let Some(message) = message(tenant, value)? {
-            *value = message;
-        }
-        if !is_document(&tests.plan, name) {
-            continue;
-        }
-        let file = value.get("file").and_then(Value::as_str);
-        let Some(file) = file else {
-            bail!("the input `{name}` is a document: write `{{file: PATH}}`");
-        };
-        let stored: DocumentRef = inputs::store(&folder.join(file), host.documents.as_ref())?;
-        *value = serde_json::to_value(stored)?;
+fn document(host: &Host, fields: &Map<String, Value>, folder: &Path) -> Result<Value> {
+    let written = WrittenDocument::read(fields).map_err(anyhow::Error::msg)?;
+    let mut stored = match written.content {
+        WrittenContent::File(path) => inputs::store(&folder.join(path), host.documents.as_ref())?,
+        WrittenContent::Text(text) => host.documents.put("text", "", text.as_bytes())?,
+    };
+    if let Some(name) = written.name {
+        name.clone_into(&mut stored.name);
     }
-    Ok(given)
+    written
+        .media_type(&stored.name)
+        .clone_into(&mut stored.media_type);
+    Ok(serde_json::to_value(stored)?)
 }
 
 /// What became of the steps of a run, by its events.
@@ -323,7 +336,7 @@ mod tests {
     #[test]
     fn every_fault_is_the_tenants() {
         let schema = suite_schema();
-        let kinds = &schema["definitions"]["fault"]["properties"]["then"]["enum"];
+        let kinds = &schema["definitions"]["fault"]["properties"]["fault"]["enum"];
         let kinds = kinds.as_array().expect("a list");
         assert!(kinds.len() > 8, "{kinds:?}");
         for kind in kinds {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Ended, Verdict};
+use crate::xml::escaped;
 
 /// The report of all cases; one suite for each file.
 pub(super) fn report(ended: &[Ended]) -> String {
@@ -47,23 +48,6 @@ fn suite(text: &mut String, cases: &[Ended]) -> std::fmt::Result {
         }
     }
     writeln!(text, "  </testsuite>")
-}
-
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\n' | '\t' => safe.push(letter),
-            // XML has no other control characters.
-            letter if letter.is_control() => safe.push('\u{fffd}'),
-            letter => safe.push(letter),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@ mod compare;
 mod junit;
 mod time;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use docket_model::{Case, InputType, Plan, Suite, parse_suite};
+use docket_model::{Case, Plan, Suite, check_suite, parse_suite};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -19,7 +20,8 @@ use tokio::task::JoinSet;
 
 use crate::cli::{Global, TestArgs};
 use crate::exit::{Exit, Failed};
-use crate::project::{Project, is_test, read_source};
+use crate::files;
+use crate::project::{Project, is_test, read_source, yaml_files};
 use crate::render::{self, note};
 use crate::workbench::Workbench;
 
@@ -70,7 +72,7 @@ impl Verdict {
 
 pub(crate) async fn run(global: &Global, arguments: &TestArgs) -> Result<Exit> {
     let bench = Arc::new(Workbench::open(Project::load_shared(global)?).await?);
-    let files = files(&bench.project, &arguments.paths)?;
+    let files = meant(&bench.project, &arguments.paths)?;
     let mut all = Vec::new();
     let mut is_right = true;
     for file in &files {
@@ -80,7 +82,8 @@ pub(crate) async fn run(global: &Global, arguments: &TestArgs) -> Result<Exit> {
         }
     }
     if !is_right {
-        return Ok(Exit::Invalid);
+        let message = "tests, or the workflows that they are for, have problems; none was run";
+        return Err(Failed::new(Exit::Invalid, message).into());
     }
     let wanted = |tests: &Tests, case: &Case| {
         arguments.filter.as_ref().is_none_or(|text| {
@@ -104,8 +107,7 @@ pub(crate) async fn run(global: &Global, arguments: &TestArgs) -> Result<Exit> {
     let ended = run_all(&bench, cases, arguments.at_once).await?;
     tell(&ended, global.json);
     if let Some(file) = &arguments.junit {
-        std::fs::write(file, junit::report(&ended))
-            .with_context(|| format!("{} cannot be written", file.display()))?;
+        files::write(file, &junit::report(&ended))?;
     }
     let is_good = ended
         .iter()
@@ -117,30 +119,29 @@ pub(crate) async fn run(global: &Global, arguments: &TestArgs) -> Result<Exit> {
 }
 
 /// The files of tests that are meant.
-fn files(project: &Project, paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+fn meant(project: &Project, paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     if paths.is_empty() {
         return project.tests();
     }
     let mut files = Vec::new();
     for path in paths {
-        let name = path.file_name().map(|name| name.to_string_lossy());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         if path.is_dir() {
-            let mut found = Vec::new();
-            for entry in std::fs::read_dir(path)? {
-                let path = entry?.path();
-                if is_test(&path.to_string_lossy()) {
-                    found.push(path);
-                }
-            }
-            found.sort();
-            files.extend(found);
-        } else if name.is_some_and(|name| is_test(&name)) {
+            files.extend(yaml_files(path)?.into_iter().filter(|file| is_test(file)));
+        } else if is_test(path) {
             files.push(path.clone());
         } else {
-            files.push(path.with_extension("test.yaml"));
+            // The tests of a workflow.
+            let beside = ["test.yaml", "test.yml"].map(|ending| path.with_extension(ending));
+            let found = beside.into_iter().find(|tests| tests.exists());
+            let help = "its tests stand beside it, in NAME.test.yaml";
+            files.push(found.ok_or_else(|| {
+                Failed::new(Exit::Usage, format!("{name} has no tests")).with_help(help)
+            })?);
         }
     }
-    files.dedup();
+    let mut seen = BTreeSet::new();
+    files.retain(|file| seen.insert(file.clone()));
     Ok(files)
 }
 
@@ -152,53 +153,31 @@ fn read(bench: &Workbench, file: &Path) -> Result<Option<Tests>> {
     let Some(suite) = suite else {
         return Ok(None);
     };
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let workflow = match &suite.workflow {
-        Some(name) => folder.join(name),
-        None => {
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            let stem = name.split(".test.").next().unwrap_or(&name);
-            let endings = ["yaml", "yml"];
-            let mut paths = endings
-                .map(|ending| folder.join(format!("{stem}.{ending}")))
-                .into_iter();
-            let found = paths.clone().find(|path| path.exists());
-            found.or_else(|| paths.next()).unwrap_or_default()
-        }
-    };
-    let text = read_source(&workflow)?;
-    let (plan, found) = bench.check(&text, &workflow);
+    let workflow = workflow_of(&suite, file);
+    let (plan, found) = bench.check(&read_source(&workflow)?, &workflow);
     render::diagnostics(&found);
     let Some(plan) = plan else {
         return Ok(None);
     };
-    for case in &suite.cases {
-        let is_known = |name: &&String| plan.inputs.contains_key(*name);
-        if let Some(name) = case.inputs.keys().find(|name| !is_known(name)) {
-            note!(
-                "error: {}: the case `{}` gives the input `{name}`, which the workflow does not have",
-                file.display(),
-                case.name
-            );
-            return Ok(None);
-        }
-        let steps = case.expected.steps.keys();
-        let known = |name: &&String| plan.all_steps().any(|step| step.id == **name);
-        if let Some(name) = steps.clone().find(|name| !known(name)) {
-            note!(
-                "error: {}: the case `{}` expects something of the step `{name}`, which the workflow \
-                 does not have",
-                file.display(),
-                case.name
-            );
-            return Ok(None);
-        }
+    let found = check_suite(&source, &plan);
+    render::diagnostics(&found);
+    let file = file.to_owned();
+    Ok((!found.has_errors()).then_some(Tests { file, suite, plan }))
+}
+
+/// The workflow that tests are for: as they say, else the one beside them.
+pub(crate) fn workflow_of(suite: &Suite, file: &Path) -> PathBuf {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    if let Some(name) = &suite.workflow {
+        return folder.join(name);
     }
-    Ok(Some(Tests {
-        file: file.to_owned(),
-        suite,
-        plan,
-    }))
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.split(".test.").next().unwrap_or(&name);
+    let [first, other] = ["yaml", "yml"].map(|ending| folder.join(format!("{stem}.{ending}")));
+    match !first.exists() && other.exists() {
+        true => other,
+        false => first,
+    }
 }
 
 async fn run_all(
@@ -302,11 +281,4 @@ fn tell(ended: &[Ended], as_json: bool) {
         );
     }
     note!("{passed} passed, {failed} failed, {broken} could not be run");
-}
-
-/// Whether an input is a document.
-fn is_document(plan: &Plan, name: &str) -> bool {
-    plan.inputs
-        .get(name)
-        .is_some_and(|input| input.kind == InputType::Document)
 }

@@ -10,7 +10,7 @@ use super::{CODES, Project};
 use crate::reader::{Fields, Reader};
 use crate::schema::words;
 use crate::yaml::{Entry, Kind, Name, Node};
-use crate::{Cloud, ConnectionKind, ConnectionSpec};
+use crate::{Cloud, ConnectionKind, ConnectionSpec, Diagnostic};
 
 /// Words that secrets go by elsewhere.
 const SECRETS: [&str; 9] = [
@@ -246,7 +246,7 @@ fn secrets(reader: &mut Reader<'_>, name: &Name, node: &Node) {
             );
             reader.push(
                 reader
-                    .error("project/secret", key.span, message)
+                    .error(Diagnostic::SECRET, key.span, message)
                     .with_help(help),
             );
         }

@@ -20,7 +20,7 @@ pub(crate) use project::{
 };
 pub(crate) use suite::{
     ATTACHMENT, CASE, EXPECTED, EXPECTED_ATTACHMENT, EXPECTED_FAILURE, EXPECTED_MAIL, FAULT, MAIL,
-    SENDER, STATE, SUITE, TOLD, fault_kinds,
+    SENDER, STATE, SUITE, TOLD, failure_classes, fault_kinds,
 };
 pub(crate) use workflow::{
     CONCURRENCY, FOR_PLUGINS, INPUT, MANUAL, ON_SIGN_IN_NEEDED, RETRY, SCHEDULE, SOURCE, STEP,
@@ -31,6 +31,8 @@ pub(crate) use workflow::{
 pub(crate) const NAME: &str = "^[A-Za-z]([A-Za-z0-9_]|-[A-Za-z0-9])*$";
 /// The longest such name.
 pub(crate) const LONGEST_NAME: usize = 64;
+/// What addresses look like.
+const ADDRESS: &str = r"^[^@\s/]+@[^@\s/]+$";
 
 /// The words of a mapping.
 pub(crate) struct Words {

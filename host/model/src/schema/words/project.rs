@@ -2,16 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{Form, NAME, Words, word};
+use super::{ADDRESS, Form, NAME, Words, word};
 use crate::built_in::BUILT_IN;
 use crate::{Cloud, ConnectionKind};
 
-const ADDRESS: &str = r"^[^@\s/]+@[^@\s/]+$";
 const URL: &str = r"^(https://|http://(127\.0\.0\.1|localhost|\[::1\])([:/]|$))[^\s?#@]*$";
 const ORIGIN: &str = r"^(https://[^\s?#@/]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?)/*$";
 const ENDPOINT: &str = "^[a-z0-9-]+$";
 const RANGE: &str = "^[0-9A-Fa-f.:]+/[0-9]{1,3}$";
-const GRANT: &str = r"^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) +(\{[a-z0-9-]+\}|https://[^*{}@/\s?#]+)(/[^\s?#]*)?\s*$";
+const GRANT: &str = r"^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) +(\{[a-z0-9-]+\}|https://[^*{}@/\s?#]+)(/[^\s?#%/]+)*\s*$";
 
 /// The project, top level.
 pub(crate) static PROJECT: Words = Words {

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Form, Words, word};
+use super::{ADDRESS, Form, Words, word};
+use crate::FailureClass;
 
-const ADDRESS: &str = r"^[^@\s/]+@[^@\s/]+$";
 const ADDRESSES: Form =
     Form::Either(&[Form::Pattern(ADDRESS), Form::List(&Form::Pattern(ADDRESS))]);
 
@@ -46,8 +46,8 @@ pub(crate) static CASE: Words = Words {
         word(
             "inputs",
             Form::Named("", &Form::Data),
-            "What the run is given, by name. A document is `{file: PATH}`, from this file; a mail of the \
-             tenant is `{mail: SUBJECT, mailbox: ADDRESS}`.",
+            "What the run is given, by name. A document is `{$file: PATH}`, from this file, or `{$text: \
+             TEXT, name: NAME}`; a mail of the tenant is `{$mail: SUBJECT, mailbox: ADDRESS}`.",
         ),
         word(
             "tenant",
@@ -181,7 +181,7 @@ pub(crate) static FAULT: Words = Words {
              */messages/*/send`.",
         )
         .required(),
-        word("then", Form::Listed(fault_kinds), "What goes wrong.").required(),
+        word("fault", Form::Listed(fault_kinds), "What goes wrong.").required(),
         word(
             "skip",
             Form::Whole(0, 10_000),
@@ -268,7 +268,7 @@ pub(crate) static EXPECTED: Words = Words {
         word(
             "result",
             Form::OneOf(&["succeeded", "failed", "waiting"]),
-            "How the run ends; `succeeded` where nothing is said.",
+            "How the run ends; `succeeded` where nothing is said, and `failed` where `failure` is.",
         ),
         word(
             "failure",
@@ -308,8 +308,10 @@ pub(crate) static EXPECTED: Words = Words {
 
 fn failure_of_a_failed_run() -> Value {
     json!({
-        "if": {"required": ["failure"]},
-        "then": {"properties": {"result": {"const": "failed"}}, "required": ["result"]}
+        "dependencies": {
+            "failure": {"properties": {"result": {"const": "failed"}, "outputs": false}},
+            "outputs": {"properties": {"result": {"const": "succeeded"}}}
+        }
     })
 }
 
@@ -320,14 +322,19 @@ pub(crate) static EXPECTED_FAILURE: Words = Words {
         word("step", Form::Text, "The step that it failed at."),
         word(
             "class",
-            Form::Text,
-            "The class of the failure: `denied`, `not-found`.",
+            Form::Listed(failure_classes),
+            "The class of the failure.",
         ),
         word("code", Form::Text, "The failure's code."),
         word("message", Form::Text, "A part of its message."),
     ],
     rules: None,
 };
+
+/// The classes of failures.
+pub(crate) fn failure_classes() -> Vec<&'static str> {
+    FailureClass::ALL.iter().map(|(word, _)| *word).collect()
+}
 
 /// A mail that must be there. What is not named may be anything.
 pub(crate) static EXPECTED_MAIL: Words = Words {
