@@ -315,10 +315,12 @@ pub(super) async fn backup(State(service): State<Arc<Service>>, body: Body) -> A
         let what = "`to` is the whole path of a folder on this machine";
         return Err(Problem::new(StatusCode::BAD_REQUEST, what));
     }
-    let host = &service.host;
-    let (store, documents) = &host.files;
-    let made = copy_data(&host.project.data, store, documents, &to).await;
-    let made = made.map_err(|error| Problem::of(&error))?;
+    let (host, folder) = (Arc::clone(&service.host), to.clone());
+    let made = service.alone(async move {
+        let (store, documents) = &host.files;
+        copy_data(&host.project.data, store, documents, &folder).await
+    });
+    let made = made.await?.map_err(|error| Problem::of(&error))?;
     Ok(Json(
         json!({"folder": to, "runs": made.runs, "documents": made.documents}),
     ))
