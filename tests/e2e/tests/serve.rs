@@ -6,9 +6,12 @@
 mod served;
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use docket_e2e::Desk;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use self::served::{ANNA, Served, answer, code};
@@ -270,5 +273,37 @@ async fn a_sign_in_while_nobody_serves_lets_runs_go_on_at_the_next_start() {
     assert_eq!(signed_in.await.code, Some(0));
     served.again();
     assert_eq!(served.ended("r-anna").await["state"], "succeeded");
+    served.end();
+}
+
+/// Whatever moment a client hangs up at, a run that was started for it is driven.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_hangs_up_leaves_no_run_lying() {
+    let mut served = Served::start().await;
+    let host = served.url.trim_start_matches("http://").to_owned();
+    for moment in 0..60 {
+        let body = json!({"workflow": "ask", "id": format!("r-{moment}")}).to_string();
+        let request = format!(
+            "POST /api/runs HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {}\r\n\
+             content-length: {}\r\n\r\n{body}",
+            served.token,
+            body.len()
+        );
+        let mut stream = TcpStream::connect(&host).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_micros(700 * moment)).await;
+    }
+    let driven = async {
+        loop {
+            let all = served.get("/api/runs?limit=100").await;
+            let runs = all["runs"].as_array().unwrap();
+            if runs.iter().all(|run| run["state"] == "waiting") {
+                return runs.len();
+            }
+        }
+    };
+    let driven = tokio::time::timeout(Duration::from_secs(30), driven).await;
+    let count = driven.expect("every run is driven");
+    assert!(count > 0, "nothing was started");
     served.end();
 }

@@ -100,14 +100,14 @@ async fn served(serving: &Serving, command: LookCommand, as_json: bool) -> Resul
             limit,
             ..
         } => {
-            let path = format!("/api/waiting?limit={}", limit.clamp(1, MOST));
+            let path = format!("/api/waiting?limit={}", at_most(limit));
             waiting(&serving.get(&path).await?, as_json);
             Ok(Exit::Success)
         }
         LookCommand::List {
             unfinished, limit, ..
         } => {
-            let limit = limit.clamp(1, MOST);
+            let limit = at_most(limit);
             let path = format!("/api/runs?unfinished={unfinished}&limit={limit}");
             list(&serving.get(&path).await?, as_json);
             Ok(Exit::Success)
@@ -152,6 +152,14 @@ async fn served(serving: &Serving, command: LookCommand, as_json: bool) -> Resul
             Ok(resume::pruned(&pruned, as_json))
         }
     }
+}
+
+/// As many as the serving process lists.
+fn at_most(limit: u32) -> u32 {
+    if limit > MOST {
+        note!("the serving process lists {MOST} at most");
+    }
+    limit.clamp(1, MOST)
 }
 
 /// The address of something of a run.
