@@ -236,6 +236,8 @@ pub struct RunFilter {
     pub only_unfinished: bool,
     /// Only runs of this workflow.
     pub workflow: Option<String>,
+    /// Only those that started before this one; none where there is no such run.
+    pub before: Option<RunId>,
     /// At most so many.
     pub limit: Option<u32>,
 }

@@ -181,7 +181,11 @@ impl EventStore for MemoryStore {
                     .is_none_or(|workflow| *workflow == summary.workflow)
         };
         let held = self.held();
-        let newest_first = held.runs.iter().rev().map(|run| &run.summary);
+        let end = match &filter.before {
+            None => held.runs.len(),
+            Some(before) => held.places.get(before).copied().unwrap_or(0),
+        };
+        let newest_first = held.runs[..end].iter().rev().map(|run| &run.summary);
         Ok(newest_first
             .filter(is_wanted)
             .take(limit)

@@ -226,7 +226,8 @@ impl EventStore for SqliteStore {
         self.read(move |connection| {
             let limit = filter.limit.map_or(-1, i64::from);
             let mut statement = connection.prepare_cached(&runs_sql(&filter))?;
-            let mut rows = statement.query(params![filter.workflow, limit])?;
+            let before = filter.before.as_ref().map(RunId::as_str);
+            let mut rows = statement.query(params![filter.workflow, limit, before])?;
             let mut runs = Vec::new();
             while let Some(row) = rows.next()? {
                 runs.push(summary(row)?);
@@ -416,7 +417,13 @@ fn runs_sql(filter: &RunFilter) -> String {
         Some(_) => "workflow = ?1",
         None => "?1 IS NULL",
     };
-    format!("{SUMMARY} WHERE {unfinished} AND {workflow} ORDER BY number DESC LIMIT ?2")
+    let before = match filter.before {
+        Some(_) => "number < (SELECT number FROM runs WHERE id = ?3)",
+        None => "?3 IS NULL",
+    };
+    format!(
+        "{SUMMARY} WHERE {unfinished} AND {workflow} AND {before} ORDER BY number DESC LIMIT ?2"
+    )
 }
 
 fn has_blob(connection: &Connection, digest: Digest) -> Result<bool, ReadError> {

@@ -106,7 +106,8 @@ async fn plan(service: &Service, workflow: String) -> Result<Plan, Problem> {
         .map_err(|error| Problem::fault(&error.to_string()))?
 }
 
-/// `GET /api/runs?unfinished=true&workflow=…&limit=…`.
+/// `GET /api/runs?unfinished=true&workflow=…&limit=…`, and with `&before=RUN` those that follow in the
+/// list after this one.
 pub(super) async fn runs(State(service): State<Arc<Service>>, RawQuery(query): RawQuery) -> Answer {
     let mut filter = RunFilter {
         limit: Some(USUAL),
@@ -116,8 +117,14 @@ pub(super) async fn runs(State(service): State<Arc<Service>>, RawQuery(query): R
         match &*name {
             "unfinished" => filter.only_unfinished = fact(&name, &value)?,
             "workflow" => filter.workflow = Some(value),
+            "before" => filter.before = Some(run_id(&value)?),
             "limit" => filter.limit = Some(limit(&value)?),
-            _ => return Err(no_parameter(&name, "unfinished, workflow and limit")),
+            _ => {
+                return Err(no_parameter(
+                    &name,
+                    "unfinished, workflow, before and limit",
+                ));
+            }
         }
     }
     Ok(Json(

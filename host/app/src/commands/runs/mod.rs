@@ -55,10 +55,14 @@ async fn own(host: &Host, command: LookCommand, as_json: bool) -> Result<Exit> {
             Ok(Exit::Success)
         }
         LookCommand::List {
-            unfinished, limit, ..
+            unfinished,
+            before,
+            limit,
+            ..
         } => {
             let filter = RunFilter {
                 only_unfinished: unfinished,
+                before: before.as_deref().map(run_id).transpose()?,
                 limit: Some(limit),
                 ..Default::default()
             };
@@ -105,10 +109,16 @@ async fn served(serving: &Serving, command: LookCommand, as_json: bool) -> Resul
             Ok(Exit::Success)
         }
         LookCommand::List {
-            unfinished, limit, ..
+            unfinished,
+            before,
+            limit,
+            ..
         } => {
             let limit = at_most(limit);
-            let path = format!("/api/runs?unfinished={unfinished}&limit={limit}");
+            let mut path = format!("/api/runs?unfinished={unfinished}&limit={limit}");
+            if let Some(before) = before {
+                path += &format!("&before={}", run_id(&before)?);
+            }
             list(&serving.get(&path).await?, as_json);
             Ok(Exit::Success)
         }
