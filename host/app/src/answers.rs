@@ -45,9 +45,7 @@ pub(crate) async fn run(
     let Some(about) = store.run(run).await? else {
         return Ok(None);
     };
-    let mut events: Vec<Event> = store.events(run).await?;
-    let after = usize::try_from(after).unwrap_or(usize::MAX);
-    events.drain(..after.min(events.len()));
+    let events: Vec<Event> = store.events_from(run, after).await?;
     let mut found = summary(store, &about).await?;
     if let Some(fields) = found.as_object_mut() {
         fields.insert("result".to_owned(), json!(about.result));

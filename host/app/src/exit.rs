@@ -19,6 +19,9 @@ pub(crate) enum Exit {
     SignInNeeded = 4,
     /// The data folder, the vault or the disk cannot be used as it is.
     Storage = 5,
+    /// The run is not over, and nothing is lost: it waits for an approval or an event, or was
+    /// interrupted.
+    Waits = 6,
     /// A fault of Docket itself.
     Fault = 70,
 }
@@ -32,7 +35,47 @@ Exit codes:
    3  a workflow, docket.yaml, an input or a plugin has problems
    4  somebody must sign in first
    5  the data folder, the vault or the disk cannot be used as it is
+   6  the run is not over: it waits for an approval or an event, or was interrupted
   70  a fault of Docket itself";
+
+impl Exit {
+    /// All of them.
+    const ALL: [Self; 8] = [
+        Self::Success,
+        Self::RunFailed,
+        Self::Usage,
+        Self::Invalid,
+        Self::SignInNeeded,
+        Self::Storage,
+        Self::Waits,
+        Self::Fault,
+    ];
+
+    /// The one with this code; a code that is none is a [`Exit::Fault`].
+    pub(crate) fn of_code(code: u64) -> Self {
+        let mut all = Self::ALL.into_iter();
+        all.find(|exit| u64::from(*exit as u8) == code)
+            .unwrap_or(Self::Fault)
+    }
+
+    /// The one of two that the caller must see to first. What only waits comes behind what failed.
+    pub(crate) const fn worse(self, other: Self) -> Self {
+        if other.weight() > self.weight() {
+            other
+        } else {
+            self
+        }
+    }
+
+    const fn weight(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Waits => 1,
+            Self::SignInNeeded => 2,
+            other => 2 + other as u8,
+        }
+    }
+}
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -78,3 +121,32 @@ impl std::fmt::Display for Failed {
 }
 
 impl std::error::Error for Failed {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_told_to_callers_and_read_back() {
+        for exit in Exit::ALL {
+            let code = exit as u8;
+            assert_eq!(Exit::of_code(code.into()), exit);
+            assert!(HELP.contains(&format!("\n{code:4}  ")), "{exit:?}");
+        }
+        assert_eq!(Exit::of_code(7), Exit::Fault);
+    }
+
+    #[test]
+    fn what_failed_counts_for_more_than_what_waits() {
+        for (one, other) in [
+            (Exit::Waits, Exit::Success),
+            (Exit::SignInNeeded, Exit::Waits),
+            (Exit::RunFailed, Exit::Waits),
+            (Exit::RunFailed, Exit::SignInNeeded),
+            (Exit::Fault, Exit::RunFailed),
+        ] {
+            assert_eq!(one.worse(other), one);
+            assert_eq!(other.worse(one), one);
+        }
+    }
+}

@@ -12,7 +12,7 @@ use docket_engine::{
 use docket_journal::{FileDocuments, SqliteStore};
 use docket_model::{
     ActionSpec, Catalog, CatalogPlugin, Clock, Plan, PlannedStep, PluginSpec, Project as Spec,
-    RequestRule, RunId, SourceFile,
+    RequestRule, RunId, SourceFile, WaitFor,
 };
 use docket_plugins::pin::Lock;
 use docket_sandbox::{ComponentStore, Egress, Limits, LoadError, Plugin, Sandbox, SandboxConfig};
@@ -432,6 +432,18 @@ pub(crate) fn engine_failed(error: &EngineError) -> Failed {
         EngineError::Fault { run, .. } => Failed::new(Exit::Fault, message).with_help(format!(
             "nothing is lost; go on with: docket runs resume {run}"
         )),
-        EngineError::Parked(_) | EngineError::Waits { .. } => Failed::new(Exit::RunFailed, message),
+        EngineError::Parked(run) => Failed::new(Exit::Waits, message)
+            .with_help(format!("go on with: docket runs resume {run}")),
+        EngineError::Waits { run, path, wait } => {
+            Failed::new(Exit::Waits, message).with_help(match wait.as_ref() {
+                WaitFor::Approval { .. } => format!(
+                    "docket runs approve {run} {path} --by WHO, or reject; then docket runs resume {run}"
+                ),
+                WaitFor::Event { name } => format!(
+                    "docket runs signal {run} {name}; then docket runs resume {run}"
+                ),
+                _ => format!("docket runs resume {run}"),
+            })
+        }
     }
 }

@@ -41,6 +41,14 @@ impl Changes {
         self.came.notify_one();
     }
 
+    /// Nothing yet, of an append that is about to be asked for.
+    pub(crate) const fn coming(&self) -> Coming<'_> {
+        Coming {
+            changes: self,
+            ready: Vec::new(),
+        }
+    }
+
     pub(crate) fn take(&self) -> Vec<Ready> {
         std::mem::take(&mut *self.ready.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -48,5 +56,26 @@ impl Changes {
     /// Ready once something came since it was last.
     pub(crate) async fn came(&self) {
         self.came.notified().await;
+    }
+}
+
+/// The runs that an append makes ready, told of when this is dropped, and not before. So they are told
+/// of, too, where whoever asked for the append goes away before it is done: it is done all the same.
+/// What was not appended is no run, and the scheduler finds that out.
+pub(crate) struct Coming<'c> {
+    changes: &'c Changes,
+    ready: Vec<Ready>,
+}
+
+impl Coming<'_> {
+    /// These runs, and no others.
+    pub(crate) fn are(&mut self, ready: Vec<Ready>) {
+        self.ready = ready;
+    }
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        self.changes.add(std::mem::take(&mut self.ready));
     }
 }

@@ -96,10 +96,13 @@ impl Engine {
     pub async fn start(&self, run: &RunId, plan: &Plan, inputs: Value) -> Result<(), EngineError> {
         let (flow, digest) = self.keep(plan).await?;
         let event = self.started(run, &flow, digest, inputs)?;
+        let mut coming = self.changes.coming();
+        coming.are(ready_by(run, &event).into_iter().collect());
         let store = &self.ports.store;
         let events = std::slice::from_ref(&event);
         match store.append(run, 0, events, Durability::Synced).await {
             Err(StoreError::Conflict(_)) => {
+                coming.are(Vec::new());
                 let is_same = store
                     .events(run)
                     .await?
@@ -110,21 +113,7 @@ impl Engine {
                     false => Err(EngineError::StartedDifferently(run.clone())),
                 }
             }
-            appended => {
-                appended?;
-                if let EventKind::RunStarted {
-                    workflow, group, ..
-                } = event.kind
-                {
-                    self.changes.add(vec![Ready {
-                        run: run.clone(),
-                        workflow,
-                        group,
-                        has_begun: false,
-                    }]);
-                }
-                Ok(())
-            }
+            appended => Ok(appended?),
         }
     }
 
@@ -199,6 +188,28 @@ impl Engine {
         self.advance_owned(&owner, &reporter, &park, false).await
     }
 
+    /// The same for a run that somebody may be telling something just now: waits until that is done.
+    pub(crate) async fn advance_when_free(
+        &self,
+        run: &RunId,
+        reporter: Arc<dyn Reporter>,
+        park: CancellationToken,
+    ) -> Result<Progress, EngineError> {
+        let owner = loop {
+            let hold = self.driven().get(run).cloned();
+            if let Some(hold) = hold {
+                tokio::select! {
+                    () = hold.is_free.cancelled() => {}
+                    () = park.cancelled() => return Err(EngineError::Parked(run.clone())),
+                }
+            }
+            if let Ok(owner) = self.own(run) {
+                break Arc::new(owner);
+            }
+        };
+        self.advance_owned(&owner, &reporter, &park, false).await
+    }
+
     async fn advance_owned(
         &self,
         owner: &Arc<Owner>,
@@ -253,6 +264,9 @@ impl Engine {
                 self.stay(owner, at, park).await?;
             } else if self.ports.store.park(run, events, &rest).await? {
                 return Ok(Progress::Waits(rest));
+            } else {
+                // Somebody has signed in meanwhile, and perhaps nobody lived to say so here.
+                self.sign_ins.forget();
             }
         }
     }
@@ -423,6 +437,22 @@ impl Engine {
             inbox: Arc::new(tokio::sync::Mutex::new(words)),
         })
     }
+}
+
+/// A run as its first event makes it ready.
+pub(crate) fn ready_by(run: &RunId, first: &Event) -> Option<Ready> {
+    let EventKind::RunStarted {
+        workflow, group, ..
+    } = &first.kind
+    else {
+        return None;
+    };
+    Some(Ready {
+        run: run.clone(),
+        workflow: workflow.clone(),
+        group: group.clone(),
+        has_begun: false,
+    })
 }
 
 /// The first of a run's waits that only somebody can end.

@@ -3,11 +3,11 @@
 use docket_model::{Account, Event, EventKind, RunId, RunResult, Signal};
 use tokio::sync::oneshot;
 
-use crate::drive::{Told, Word};
+use crate::drive::Told;
 use crate::engine::{Engine, Owner};
 use crate::fold::Next;
 use crate::trigger::refuse_unfit;
-use crate::{Durability, EngineError};
+use crate::{Durability, EngineError, Ready};
 
 impl Engine {
     /// Ends a run: no new effect begins, and requests under way are awaited and recorded. A run
@@ -17,7 +17,9 @@ impl Engine {
     /// [`EngineError::UnknownRun`], and the journal's.
     pub async fn cancel(&self, run: &RunId) -> Result<RunResult, EngineError> {
         loop {
-            let Ok(owner) = self.own(run) else {
+            // Told of once the run has no owner any more: the place that it held in its group is free.
+            let mut coming = self.changes().coming();
+            let Ok(_owner) = self.own(run) else {
                 let hold = self.driven().get(run).cloned();
                 if let Some(hold) = hold {
                     hold.cancel.cancel();
@@ -29,14 +31,12 @@ impl Engine {
             if let Next::Nothing(result) = state.next(self.ports().clock.now()) {
                 return Ok(result);
             }
+            coming.are(vec![self.summary(run).await?.to_ready()]);
             let result = RunResult::Cancelled;
             let kind = EventKind::RunFinished {
                 result: result.clone(),
             };
             self.append_alone(run, state.events(), kind).await?;
-            drop(owner);
-            // The place that it held in its group is free.
-            self.announce(run).await?;
             return Ok(result);
         }
     }
@@ -49,18 +49,21 @@ impl Engine {
     /// [`EngineError::Unstartable`] for a run that a trigger could make no inputs for, and the
     /// journal's.
     pub async fn resume(&self, run: &RunId) -> Result<(), EngineError> {
-        {
-            let _owner = self.own(run)?;
-            let summary = self.summary(run).await?;
-            refuse_unfit(&self.ports().store.events(run).await?)?;
-            match summary.result {
-                Some(RunResult::Failed { .. } | RunResult::Cancelled) => {}
-                _ => return Err(EngineError::NotFailed(run.clone())),
-            }
-            let kind = EventKind::RunResumed;
-            self.append_alone(run, summary.events, kind).await?;
+        let mut coming = self.changes().coming();
+        let _owner = self.own(run)?;
+        let summary = self.summary(run).await?;
+        refuse_unfit(&self.ports().store.events(run).await?)?;
+        match summary.result {
+            Some(RunResult::Failed { .. } | RunResult::Cancelled) => {}
+            _ => return Err(EngineError::NotFailed(run.clone())),
         }
-        self.announce(run).await
+        coming.are(vec![Ready {
+            // It gave its place in its group away when it ended.
+            has_begun: false,
+            ..summary.to_ready()
+        }]);
+        let kind = EventKind::RunResumed;
+        self.append_alone(run, summary.events, kind).await
     }
 
     /// Tells a run something, durably, whether it waits for it yet or not. The same `id` again is
@@ -70,12 +73,29 @@ impl Engine {
     /// # Errors
     /// [`EngineError::UnknownRun`], [`EngineError::Over`], and the journal's.
     pub async fn signal(&self, run: &RunId, id: &str, signal: Signal) -> Result<(), EngineError> {
-        self.tell(run, &Word::Signal(id.to_owned(), signal)).await
+        let id = id.to_owned();
+        let kind = EventKind::Signalled { id, signal };
+        loop {
+            let mut coming = self.changes().coming();
+            let Ok(_owner) = self.own(run) else {
+                match self.tell_driven(run, &kind).await {
+                    Some(told) => return told,
+                    None => continue,
+                }
+            };
+            let summary = self.summary(run).await?;
+            if summary.finished_at.is_some() {
+                return Err(EngineError::Over(run.clone()));
+            }
+            coming.are(vec![summary.to_ready()]);
+            return self.append_alone(run, summary.events, kind).await;
+        }
     }
 
     /// Lets all runs go on that wait for this account's sign-in, in whatever order, and remembers it
-    /// for those that are about to wait. Says how many were parked. Call it once the sign-in is
-    /// stored; calling it again is harmless.
+    /// for those that are about to wait. Without a user it is for every account of the connection: its
+    /// one account has signed in, or its application has another credential. Says how many were
+    /// parked. Call it once the sign-in is stored; calling it again is harmless.
     ///
     /// # Errors
     /// The journal's.
@@ -91,55 +111,31 @@ impl Engine {
         // Runs that wait for one thing and do another are driven, not parked. They look for sign-ins
         // before they rest, and this is only to make them look sooner.
         for hold in self.driven().values() {
-            let (done, _) = oneshot::channel();
-            let what = Word::SignedIn(account.clone());
-            let _ = hold.inbox.try_send(Told { what, done });
+            let _ = hold.inbox.try_send(Told::SignIn);
         }
         Ok(count)
     }
 
     /// Hears what a run is told while it is owned and nobody drives it.
     pub(crate) async fn answer(&self, owner: &Owner, told: Told) -> Result<(), EngineError> {
-        if let Word::SignedIn(_) = told.what {
+        let (kind, done) = match told {
+            Told::Signal(kind, done) => (*kind, done),
             // Whoever drives it next looks for itself.
-            return Ok(());
-        }
+            Told::SignIn => return Ok(()),
+        };
         let summary = self.summary(&owner.run).await?;
-        let kind = told.what.into_kind();
         self.append_alone(&owner.run, summary.events, kind).await?;
         // Whoever told it may have gone away.
-        let _ = told.done.send(Ok(()));
+        let _ = done.send(Ok(()));
         Ok(())
-    }
-
-    async fn tell(&self, run: &RunId, word: &Word) -> Result<(), EngineError> {
-        loop {
-            let Ok(owner) = self.own(run) else {
-                match self.tell_driven(run, word).await {
-                    Some(told) => return told,
-                    None => continue,
-                }
-            };
-            let summary = self.summary(run).await?;
-            if summary.finished_at.is_some() {
-                return Err(EngineError::Over(run.clone()));
-            }
-            let kind = word.clone().into_kind();
-            self.append_alone(run, summary.events, kind).await?;
-            drop(owner);
-            return self.announce(run).await;
-        }
     }
 
     /// Tells whoever drives the run; `None` where nobody does any more, or the drive ended before it
     /// was heard.
-    async fn tell_driven(&self, run: &RunId, word: &Word) -> Option<Result<(), EngineError>> {
+    async fn tell_driven(&self, run: &RunId, kind: &EventKind) -> Option<Result<(), EngineError>> {
         let hold = self.driven().get(run).cloned()?;
         let (done, heard) = oneshot::channel();
-        let told = Told {
-            what: word.clone(),
-            done,
-        };
+        let told = Told::Signal(Box::new(kind.clone()), done);
         if hold.inbox.send(told).await.is_ok()
             && let Ok(result) = heard.await
         {
@@ -162,14 +158,5 @@ impl Engine {
         Ok(store
             .append(run, first, &[event], Durability::Synced)
             .await?)
-    }
-
-    /// Tells the scheduler of a run that became ready.
-    pub(crate) async fn announce(&self, run: &RunId) -> Result<(), EngineError> {
-        if self.changes().is_listened_to() {
-            let ready = self.summary(run).await?.to_ready();
-            self.changes().add(vec![ready]);
-        }
-        Ok(())
     }
 }

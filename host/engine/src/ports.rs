@@ -145,6 +145,9 @@ pub trait Reporter: Send + Sync {
     fn log(&self, run: &RunId, path: &StepPath, level: LogLevel, message: &str);
     /// The guest said how far it is.
     fn progress(&self, run: &RunId, path: &StepPath, done: u64, total: Option<u64>, what: &str);
+    /// The scheduler could not go on with a run; `why` says whether it tries again by itself. Told
+    /// once for as long as the reason stays the same.
+    fn fault(&self, _run: &RunId, _why: &str) {}
 }
 
 /// How much a guest's log line matters.

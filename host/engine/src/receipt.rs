@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use docket_model::{
-    Digest, DocumentRef, EventKind, Outcome, Principal, RunId, RunResult, StepPath, StepResult,
+    Digest, DocumentRef, EventKind, Outcome, Plan, Principal, RunId, RunResult, StepPath,
+    StepResult,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,8 @@ pub struct Receipt {
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<RunResult>,
-    /// The steps that did something that cannot be repeated, in the order of their ends.
+    /// The steps that did something that cannot be repeated, in the order of their ends, and then those
+    /// that came to no end.
     pub steps: Vec<ReceiptStep>,
     /// How many events the record has.
     pub events: u64,
@@ -56,7 +58,7 @@ pub struct ReceiptStep {
     pub documents: Vec<DocumentRef>,
     /// What it did that cannot be repeated, in order.
     pub effects: Vec<ReceiptEffect>,
-    /// What it returned: with mail, the message's ids.
+    /// What it returned: with mail, the message's ids. Without it, it failed or came to no end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
 }
@@ -167,21 +169,7 @@ impl Engine {
                         StepResult::Failed { .. } => None,
                     };
                     let done = doing.remove(&path);
-                    let done = done.filter(|done| !done.effects.is_empty());
-                    let planned = plan.step(&path.step);
-                    let pinned = planned.and_then(|step| plan.plugins.get(&step.plugin));
-                    if let (Some(done), Some(planned), Some(pinned)) = (done, planned, pinned) {
-                        steps.push(ReceiptStep {
-                            path,
-                            action: format!("{}/{}", planned.plugin, planned.action),
-                            version: pinned.version.clone(),
-                            component: pinned.component,
-                            recipients: recipients(&done.input),
-                            documents: DocumentRef::all_in(&done.input),
-                            effects: done.effects,
-                            output,
-                        });
-                    }
+                    steps.extend(done.and_then(|done| step(plan, path, done, output)));
                 }
                 EventKind::RunResumed => {
                     if let Some(receipt) = &mut receipt {
@@ -196,10 +184,32 @@ impl Engine {
                 _ => {}
             }
         }
+        // A step that came to no end may have done something all the same.
+        let cut_off = doing.into_iter();
+        steps.extend(cut_off.filter_map(|(path, done)| step(plan, path, done, None)));
         let mut receipt = receipt.ok_or_else(|| EngineError::UnknownRun(run.clone()))?;
         receipt.steps = steps;
         Ok(receipt)
     }
+}
+
+/// What a step did, if it did something that cannot be repeated.
+fn step(plan: &Plan, path: StepPath, done: Doing, output: Option<Value>) -> Option<ReceiptStep> {
+    if done.effects.is_empty() {
+        return None;
+    }
+    let planned = plan.step(&path.step)?;
+    let pinned = plan.plugins.get(&planned.plugin)?;
+    Some(ReceiptStep {
+        path,
+        action: format!("{}/{}", planned.plugin, planned.action),
+        version: pinned.version.clone(),
+        component: pinned.component,
+        recipients: recipients(&done.input),
+        documents: DocumentRef::all_in(&done.input),
+        effects: done.effects,
+        output,
+    })
 }
 
 /// The texts under `to`, `cc` and `bcc`, once each.

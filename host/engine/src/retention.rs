@@ -63,7 +63,6 @@ impl Engine {
                 break;
             }
         }
-        pruned.journal = self.ports().store.reclaim().await?;
         let (store, documents) = (
             Arc::clone(&self.ports().store),
             Arc::clone(&self.ports().documents),
@@ -79,6 +78,8 @@ impl Engine {
             .await
             .map_err(|error| StoreError::Io(error.to_string()))?;
         (pruned.documents, pruned.bytes) = swept?;
+        // Last, since it may need the room that the documents took.
+        pruned.journal = self.ports().store.reclaim().await?;
         Ok(pruned)
     }
 }

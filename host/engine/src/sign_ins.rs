@@ -25,7 +25,16 @@ impl SignIns {
         }
     }
 
+    /// How often an account has been let in: itself, or with all the accounts of its connection.
     pub(crate) async fn count(&self, account: &Account) -> Result<u64, StoreError> {
+        let own = self.exactly(account).await?;
+        Ok(match account.user {
+            Some(_) => own + self.exactly(&account.of_connection()).await?,
+            None => own,
+        })
+    }
+
+    async fn exactly(&self, account: &Account) -> Result<u64, StoreError> {
         let known = self
             .known
             .lock()
@@ -49,6 +58,12 @@ impl SignIns {
     /// Tells of every sign-in from now on.
     pub(crate) fn news(&self) -> watch::Receiver<()> {
         self.news.subscribe()
+    }
+
+    /// Asks the store again from now on.
+    pub(crate) fn forget(&self) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clear();
     }
 
     fn learn(&self, account: &Account, count: u64) -> u64 {

@@ -80,7 +80,11 @@ impl StepJournal {
             && !may_stop_early
             && let Some(left) = self.recorded.pop_front()
         {
-            self.strayed = Some((describe(&left.call), "the end of the attempt".to_owned()));
+            let mut now = "the end of the attempt".to_owned();
+            if let Ok(StepResult::Failed { failure, .. }) = &end {
+                now += &format!(": {}", failure.message);
+            }
+            self.strayed = Some((describe(&left.call), now));
         }
         match self.strayed {
             Some(_) => Err(self.non_deterministic()),

@@ -47,7 +47,15 @@ pub trait EventStore: Send + Sync {
     ///
     /// # Errors
     /// The disk's; [`StoreError::Newer`] and [`StoreError::Damaged`].
-    async fn events(&self, run: &RunId) -> Result<Vec<Event>, StoreError>;
+    async fn events(&self, run: &RunId) -> Result<Vec<Event>, StoreError> {
+        self.events_from(run, 0).await
+    }
+
+    /// The same without its first `first` events.
+    ///
+    /// # Errors
+    /// As [`Self::events`].
+    async fn events_from(&self, run: &RunId, first: u64) -> Result<Vec<Event>, StoreError>;
 
     /// One run.
     ///
@@ -74,8 +82,8 @@ pub trait EventStore: Send + Sync {
     async fn blob(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Parks a run that has exactly `events` events. Says whether it did: not where the run has
-    /// ended or has more events, nor where an account that it waits for has signed in more often than
-    /// the wait has seen.
+    /// ended or has more events, nor where an account that it waits for, with its whole connection, has
+    /// signed in more often than the wait has seen.
     ///
     /// # Errors
     /// The disk's.
@@ -112,14 +120,14 @@ pub trait EventStore: Send + Sync {
     /// The disk's.
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Counts a sign-in of an account, durably, and makes the runs ready that wait for it. Gives the
-    /// new count, and those runs.
+    /// Counts a sign-in of an account, durably, and makes the runs ready that wait for it; without a
+    /// user, those that wait for any account of the connection. Gives the new count, and those runs.
     ///
     /// # Errors
     /// The disk's.
     async fn signed_in(&self, account: &Account) -> Result<(u64, Vec<Ready>), StoreError>;
 
-    /// How often an account has signed in.
+    /// How often an account has signed in; without a user, how often the whole connection has.
     ///
     /// # Errors
     /// The disk's.
@@ -163,8 +171,9 @@ pub trait EventStore: Send + Sync {
         items: Vec<NewItem>,
     ) -> Result<Vec<Ready>, StoreError>;
 
-    /// Removes runs that ended before a moment, with their events, the oldest first, and then the
-    /// plans that no run has. Says how many runs went.
+    /// Removes runs that ended before a moment, with their events, the oldest first. Says how many
+    /// went. Where these were fewer than the limit, the plans go, too, that no run has and that no run
+    /// had at the last pruning before.
     ///
     /// # Errors
     /// The disk's.
@@ -227,6 +236,8 @@ pub struct RunFilter {
     pub only_unfinished: bool,
     /// Only runs of this workflow.
     pub workflow: Option<String>,
+    /// Only those that started before this one; none where there is no such run.
+    pub before: Option<RunId>,
     /// At most so many.
     pub limit: Option<u32>,
 }

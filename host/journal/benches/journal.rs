@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use divan::Bencher;
@@ -15,14 +14,18 @@ use docket_engine::{
 use docket_journal::{MemoryDocuments, SqliteStore};
 use docket_model::{
     Account, Clock, Digest, EffectCall, Event, EventKind, Failure, FailureClass, ManualClock,
-    Outcome, PLAN_FORMAT, PinnedPlugin, Plan, PlannedStep, RequestRecord, Retry, RunId, RunResult,
-    StepOutput, StepPath, StepResult, Template, Wait, WaitFor,
+    Outcome, Plan, RequestRecord, RunId, RunResult, StepOutput, StepPath, StepResult, Wait,
+    WaitFor,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+
+#[path = "../../engine/tests/runs/plans.rs"]
+#[allow(dead_code, reason = "the tests of the engine use more of it")]
+mod plans;
 
 fn main() {
     divan::main();
@@ -227,42 +230,10 @@ impl Reporter for Silent {
     fn progress(&self, _: &RunId, _: &StepPath, _: u64, _: Option<u64>, _: &str) {}
 }
 
+/// A plan of so many steps, one after the other.
 fn plan(steps: u32) -> Plan {
-    let step = |number| PlannedStep {
-        id: format!("step-{number}"),
-        plugin: "p".to_owned(),
-        action: "noop".to_owned(),
-        with: Template::empty(),
-        condition: None,
-        for_each: None,
-        max_parallel: 1,
-        connection: None,
-        act_as: None,
-        fallback: None,
-        on_sign_in_needed: Default::default(),
-        retry: Retry::default(),
-        timeout: Duration::from_secs(30),
-        continue_on_error: false,
-    };
-    let pinned = PinnedPlugin {
-        version: "1.0.0".to_owned(),
-        component: Digest::of(b"component"),
-        grants: Vec::new(),
-    };
-    Plan {
-        format: PLAN_FORMAT,
-        workflow: "w".to_owned(),
-        source: Digest::of(b"source"),
-        inputs: Default::default(),
-        steps: (0..steps).map(step).collect(),
-        on_error: Vec::new(),
-        timeout: None,
-        concurrency: None,
-        outputs: Default::default(),
-        triggers: Vec::new(),
-        plugins: [("p".to_owned(), pinned)].into(),
-        templates: Default::default(),
-    }
+    let step = |number| plans::named(&format!("step-{number}"), "noop");
+    plans::plan((0..steps).map(step).collect())
 }
 
 /// Whole runs of `steps` steps, counted by steps; `at_once` of them.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use docket_engine::{Documents, StoreError};
 use docket_model::Digest;
@@ -36,10 +36,7 @@ pub async fn backup(
     let file = to.join("journal.db");
     refuse_existing(&file)?;
     fs::create_dir_all(to).map_err(|error| disk(&error))?;
-    let unfinished = to.join("journal.unfinished");
-    if unfinished.exists() {
-        fs::remove_file(&unfinished).map_err(|error| disk(&error))?;
-    }
+    let unfinished = unfinished(to)?;
     store.copy_to(&unfinished).await?;
     let (from, to) = (documents.folder().to_owned(), to.to_owned());
     let copied = tokio::task::spawn_blocking(move || {
@@ -70,7 +67,7 @@ pub fn restore(from: &Path, to: &Path) -> Result<Backup, StoreError> {
         return Err(StoreError::Damaged(what));
     }
     fs::create_dir_all(to).map_err(|error| disk(&error))?;
-    let unfinished = to.join("journal.unfinished");
+    let unfinished = unfinished(to)?;
     fs::copy(&source, &unfinished).map_err(|error| disk(&error))?;
     schema::check(&unfinished)?;
     let documents = FileDocuments::open_beside(&from.join("documents"));
@@ -145,13 +142,35 @@ fn finish(unfinished: &Path, file: &Path) -> Result<(), StoreError> {
     rename().map_err(|error| disk(&error))
 }
 
+/// A database, and what SQLite keeps beside it, which it would take for another database's that has the
+/// same name.
+fn with_logs(file: &Path) -> impl Iterator<Item = PathBuf> {
+    ["", "-journal", "-wal", "-shm"].into_iter().map(|end| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(end);
+        name.into()
+    })
+}
+
+/// Where a database is made ready, with nothing there that an earlier try left.
+fn unfinished(folder: &Path) -> Result<PathBuf, StoreError> {
+    let unfinished = folder.join("journal.unfinished");
+    for file in with_logs(&unfinished) {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(disk(&error)),
+            _ => {}
+        }
+    }
+    Ok(unfinished)
+}
+
 fn refuse_existing(file: &Path) -> Result<(), StoreError> {
-    match file.exists() {
-        true => Err(StoreError::Io(format!(
+    match with_logs(file).find(|file| file.exists()) {
+        Some(file) => Err(StoreError::Io(format!(
             "{} exists already; take an empty folder",
             file.display()
         ))),
-        false => Ok(()),
+        None => Ok(()),
     }
 }
 

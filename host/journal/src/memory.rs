@@ -23,6 +23,8 @@ struct Held {
     runs: Vec<Run>,
     places: HashMap<RunId, usize>,
     blobs: HashMap<Digest, Vec<u8>>,
+    /// Those that the last pruning found no run of.
+    unused: HashSet<Digest>,
     sign_ins: HashMap<Account, u64>,
     triggers: HashMap<String, TriggerRecord>,
     items: HashMap<(String, String), RunId>,
@@ -158,12 +160,11 @@ impl EventStore for MemoryStore {
         self.held().append(run, first, events)
     }
 
-    async fn events(&self, run: &RunId) -> Result<Vec<Event>, StoreError> {
+    async fn events_from(&self, run: &RunId, first: u64) -> Result<Vec<Event>, StoreError> {
+        let first = usize::try_from(first).unwrap_or(usize::MAX);
         let held = self.held();
-        Ok(held
-            .find(run)
-            .map(|run| run.events.clone())
-            .unwrap_or_default())
+        let left = held.find(run).and_then(|run| run.events.get(first..));
+        Ok(left.map(<[Event]>::to_vec).unwrap_or_default())
     }
 
     async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
@@ -180,7 +181,11 @@ impl EventStore for MemoryStore {
                     .is_none_or(|workflow| *workflow == summary.workflow)
         };
         let held = self.held();
-        let newest_first = held.runs.iter().rev().map(|run| &run.summary);
+        let end = match &filter.before {
+            None => held.runs.len(),
+            Some(before) => held.places.get(before).copied().unwrap_or(0),
+        };
+        let newest_first = held.runs[..end].iter().rev().map(|run| &run.summary);
         Ok(newest_first
             .filter(is_wanted)
             .take(limit)
@@ -190,7 +195,9 @@ impl EventStore for MemoryStore {
 
     async fn put_blob(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
         let digest = Digest::of(&bytes);
-        self.held().blobs.insert(digest, bytes);
+        let mut held = self.held();
+        held.unused.remove(&digest);
+        held.blobs.insert(digest, bytes);
         Ok(digest)
     }
 
@@ -200,10 +207,10 @@ impl EventStore for MemoryStore {
 
     async fn park(&self, run: &RunId, events: u64, rest: &Rest) -> Result<bool, StoreError> {
         let mut held = self.held();
+        let count = |account: &Account| held.sign_ins.get(account).copied().unwrap_or(0);
         let is_late = accounts(rest).any(|(account, seen)| {
-            held.sign_ins
-                .get(account)
-                .is_some_and(|count| *count > seen)
+            let of_all = account.user.as_ref().map(|_| account.of_connection());
+            count(account) + of_all.as_ref().map_or(0, count) > seen
         });
         let place = held.places.get(run).copied();
         let Some(run) = place.and_then(|place| held.runs.get_mut(place)) else {
@@ -283,7 +290,7 @@ impl EventStore for MemoryStore {
         let count = *count;
         let mut ready = Vec::new();
         for run in &mut held.runs {
-            if run.accounts().any(|(waited, _)| waited == account) {
+            if run.accounts().any(|(waited, _)| account.covers(waited)) {
                 run.wake();
                 ready.push(run.summary.to_ready());
             }
@@ -380,8 +387,14 @@ impl EventStore for MemoryStore {
         let old: HashSet<RunId> = old.into_iter().map(|run| run.summary.id.clone()).collect();
         held.runs.retain(|run| !old.contains(&run.summary.id));
         held.reindex();
-        let plans: HashSet<Digest> = held.runs.iter().map(|run| run.plan).collect();
-        held.blobs.retain(|digest, _| plans.contains(digest));
+        if old.len() < filter.limit as usize {
+            let plans: HashSet<Digest> = held.runs.iter().map(|run| run.plan).collect();
+            let before = std::mem::take(&mut held.unused);
+            let goes = |digest: &Digest| before.contains(digest) && !plans.contains(digest);
+            held.blobs.retain(|digest, _| !goes(digest));
+            let left = held.blobs.keys().copied();
+            held.unused = left.filter(|digest| !plans.contains(digest)).collect();
+        }
         Ok(old.len() as u64)
     }
 

@@ -183,20 +183,23 @@ impl EventStore for SqliteStore {
         self.writer.write(Work::Append(Box::new(append))).await
     }
 
-    async fn events(&self, run: &RunId) -> Result<Vec<Event>, StoreError> {
+    async fn events_from(&self, run: &RunId, first: u64) -> Result<Vec<Event>, StoreError> {
         self.settle_run(run).await;
         let run = run.clone();
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT seq, format, body FROM events \
-                 WHERE run = (SELECT number FROM runs WHERE id = ?1) ORDER BY seq",
+                 WHERE run = (SELECT number FROM runs WHERE id = ?1) AND seq >= ?2 ORDER BY seq",
             )?;
-            let mut rows = statement.query([run.as_str()])?;
+            // What is beyond all numbers is beyond all events.
+            let from = i64::try_from(first).unwrap_or(i64::MAX);
+            let mut rows = statement.query(params![run.as_str(), from])?;
             let mut events = Vec::new();
             while let Some(row) = rows.next()? {
                 let seq = row.get::<_, i64>(0)?.cast_unsigned();
-                if seq != events.len() as u64 {
-                    let what = format!("event {} of run {run} is missing", events.len());
+                let next = first + events.len() as u64;
+                if seq != next {
+                    let what = format!("event {next} of run {run} is missing");
                     return Err(StoreError::Damaged(what).into());
                 }
                 let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
@@ -223,7 +226,8 @@ impl EventStore for SqliteStore {
         self.read(move |connection| {
             let limit = filter.limit.map_or(-1, i64::from);
             let mut statement = connection.prepare_cached(&runs_sql(&filter))?;
-            let mut rows = statement.query(params![filter.workflow, limit])?;
+            let before = filter.before.as_ref().map(RunId::as_str);
+            let mut rows = statement.query(params![filter.workflow, limit, before])?;
             let mut runs = Vec::new();
             while let Some(row) = rows.next()? {
                 runs.push(summary(row)?);
@@ -413,7 +417,13 @@ fn runs_sql(filter: &RunFilter) -> String {
         Some(_) => "workflow = ?1",
         None => "?1 IS NULL",
     };
-    format!("{SUMMARY} WHERE {unfinished} AND {workflow} ORDER BY number DESC LIMIT ?2")
+    let before = match filter.before {
+        Some(_) => "number < (SELECT number FROM runs WHERE id = ?3)",
+        None => "?3 IS NULL",
+    };
+    format!(
+        "{SUMMARY} WHERE {unfinished} AND {workflow} AND {before} ORDER BY number DESC LIMIT ?2"
+    )
 }
 
 fn has_blob(connection: &Connection, digest: Digest) -> Result<bool, ReadError> {

@@ -342,13 +342,19 @@ fn commit(
         });
     }
     transaction.commit()?;
-    for job in &*batch {
-        connection.execute_batch(match job.work {
+    for job in batch {
+        let sql = match job.work {
             Work::Vacuum => "VACUUM; PRAGMA wal_checkpoint(TRUNCATE);",
             // Waits for nobody who reads: what is left the next checkpoint does.
             Work::Checkpoint => "PRAGMA wal_checkpoint(PASSIVE);",
             Work::Append(_) | Work::Change(..) | Work::Barrier => continue,
-        })?;
+        };
+        // All is committed: what goes wrong here is for whoever asked for it, and ends nothing.
+        if let Err(error) = connection.execute_batch(sql)
+            && let Some(done) = job.done.take()
+        {
+            let _ = done.send(Err(failed(&error)));
+        }
     }
     Ok(conflicts)
 }

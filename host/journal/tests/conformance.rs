@@ -129,6 +129,22 @@ async fn suite(store: &dyn EventStore) {
     );
     assert_eq!(
         list(RunFilter {
+            before: Some(run("b")),
+            ..all()
+        })
+        .await,
+        ["a"]
+    );
+    assert!(
+        list(RunFilter {
+            before: Some(run("nobody")),
+            ..all()
+        })
+        .await
+        .is_empty()
+    );
+    assert_eq!(
+        list(RunFilter {
             only_unfinished: true,
             ..all()
         })

@@ -1,49 +1,21 @@
-//! What waits and what is ready, retention, backup: one suite for every journal.
+//! What waits, what is ready and what triggers have seen: one suite for every journal.
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
-use std::path::Path;
-use std::time::Duration;
+mod told;
 
 use docket_engine::{
-    Documents, Durability, EventStore, NewItem, Prune, Rest, RestingStep, RunFilter, StoreError,
-    TriggerRecord, Verdict, WaitFilter,
+    Durability, EventStore, NewItem, Rest, RestingStep, StoreError, TriggerRecord, Verdict,
+    WaitFilter,
 };
-use docket_journal::{FileDocuments, MemoryStore, SqliteStore, backup, restore};
+use docket_journal::{MemoryStore, SqliteStore};
 use docket_model::{
-    Account, Digest, Event, EventKind, Failure, FailureClass, RunGroup, RunId, RunResult, StepPath,
-    Wait, WaitFor,
+    Account, Event, EventKind, Failure, FailureClass, RunGroup, RunResult, StepPath, Wait, WaitFor,
 };
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).unwrap()
-}
-
-fn run(name: &str) -> RunId {
-    name.parse().unwrap()
-}
-
-fn started(inputs: Value, group: Option<RunGroup>) -> Event {
-    let kind = EventKind::RunStarted {
-        workflow: "w".to_owned(),
-        plan: Digest::of(b"plan"),
-        inputs,
-        group,
-    };
-    Event { at: at(0), kind }
-}
-
-fn finished(second: i64) -> Event {
-    let kind = EventKind::RunFinished {
-        result: RunResult::Cancelled,
-    };
-    Event {
-        at: at(second),
-        kind,
-    }
-}
+use told::{at, finished, run, start, started};
 
 fn rest(until: Option<i64>, waits: Vec<(&str, i64, WaitFor)>) -> Rest {
     let step = |(step, since, on): (&str, i64, WaitFor)| RestingStep {
@@ -69,16 +41,6 @@ fn sign_in(account: &Account, seen: u64) -> WaitFor {
         seen,
         failure: Failure::new(FailureClass::SignInRequired, "code", "message"),
     }
-}
-
-async fn start(store: &dyn EventStore, name: &str) -> RunId {
-    let run = run(name);
-    let events = [started(json!({}), None)];
-    store
-        .append(&run, 0, &events, Durability::Ordered)
-        .await
-        .unwrap();
-    run
 }
 
 fn names(ready: Vec<docket_engine::Ready>) -> Vec<String> {
@@ -337,67 +299,10 @@ async fn groups_and_items(store: &dyn EventStore) {
     );
 }
 
-fn document(digest: Digest) -> Value {
-    json!({"$document": digest, "name": "a.pdf", "mediaType": "application/pdf", "size": 4})
-}
-
-async fn retention(store: &dyn EventStore) {
-    let plan = store.put_blob(b"plan".to_vec()).await.unwrap();
-    let [kept, gone] = [&b"kept"[..], b"gone"].map(Digest::of);
-    for (name, digest, ended) in [
-        ("old", gone, Some(100)),
-        ("new", kept, Some(900)),
-        ("open", kept, None),
-    ] {
-        let mut events = vec![started(document(digest), None)];
-        events.extend(ended.map(finished));
-        store
-            .append(&run(name), 0, &events, Durability::Synced)
-            .await
-            .unwrap();
-    }
-    assert!(store.uses_document(gone).await.unwrap());
-    let prune = |second: i64, state: &str| Prune {
-        ended_before: at(second),
-        states: vec![state.to_owned()],
-        workflow: Some("w".to_owned()),
-        limit: 10,
-    };
-    assert_eq!(store.prune(prune(500, "succeeded")).await.unwrap(), 0);
-    assert_eq!(store.prune(prune(500, "cancelled")).await.unwrap(), 1);
-    assert_eq!(store.events(&run("old")).await.unwrap(), []);
-    assert!(!store.uses_document(gone).await.unwrap());
-    assert!(store.uses_document(kept).await.unwrap());
-    for _ in 0..3 {
-        store.prune(prune(9_999, "cancelled")).await.unwrap();
-    }
-    assert_eq!(
-        store.runs(RunFilter::default()).await.unwrap().len(),
-        1,
-        "one is not over"
-    );
-    assert!(
-        store.blob(plan).await.unwrap().is_some(),
-        "and needs its plan"
-    );
-    let end = [finished(5)];
-    store
-        .append(&run("open"), 1, &end, Durability::Synced)
-        .await
-        .unwrap();
-    for _ in 0..3 {
-        store.prune(prune(9_999, "cancelled")).await.unwrap();
-    }
-    assert_eq!(store.blob(plan).await.unwrap(), None);
-    assert_eq!(store.put_blob(b"plan".to_vec()).await.unwrap(), plan);
-    assert!(store.blob(plan).await.unwrap().is_some());
-}
-
 #[tokio::test]
 async fn in_memory() {
     suite(&MemoryStore::new()).await;
     groups_and_items(&MemoryStore::new()).await;
-    retention(&MemoryStore::new()).await;
 }
 
 #[tokio::test]
@@ -406,109 +311,4 @@ async fn in_sqlite() {
     let open = |name: &str| SqliteStore::open(&folder.path().join(name)).unwrap();
     suite(&open("a.db")).await;
     groups_and_items(&open("b.db")).await;
-    retention(&open("c.db")).await;
-}
-
-fn age(file: &Path, by: Duration) {
-    let file = std::fs::File::options().write(true).open(file).unwrap();
-    let modified = file.metadata().unwrap().modified().unwrap();
-    file.set_modified(modified - by).unwrap();
-}
-
-fn file_of(folder: &Path, digest: Digest) -> std::path::PathBuf {
-    let hex = digest.to_hex();
-    folder.join(&hex[..2]).join(&hex[2..])
-}
-
-#[test]
-fn only_documents_that_are_old_and_unused_go() {
-    let folder = tempfile::tempdir().unwrap();
-    let documents = FileDocuments::open(folder.path()).unwrap();
-    let put = |text: &str| {
-        (&documents as &dyn Documents)
-            .put("a", "text/plain", text.as_bytes())
-            .unwrap()
-            .digest
-    };
-    let day = Duration::from_secs(86_400);
-    let [used, old, young, kept, again] = ["used", "old", "young", "kept", "again"].map(put);
-    for digest in [used, old, kept, again] {
-        age(&file_of(folder.path(), digest), 3 * day);
-    }
-    assert!(documents.keep(kept).unwrap());
-    assert_eq!(put("again"), again);
-    let now = Timestamp::try_from(
-        std::fs::metadata(file_of(folder.path(), young))
-            .unwrap()
-            .modified()
-            .unwrap(),
-    )
-    .unwrap();
-    let swept = documents
-        .sweep(now, 2 * day, &mut |digest| Ok(digest == used))
-        .unwrap();
-    assert_eq!(swept, (1, 3));
-    let left =
-        [used, old, young, kept, again].map(|digest| documents.open(digest).unwrap().is_some());
-    assert_eq!(left, [true, false, true, true, true]);
-    assert!(!documents.keep(old).unwrap());
-}
-
-#[tokio::test]
-async fn a_backup_is_made_while_runs_go_on_and_can_be_restored() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data).unwrap();
-    let store = SqliteStore::open(&data.join("journal.db")).unwrap();
-    let documents = FileDocuments::open(&data.join("documents")).unwrap();
-    let all: &dyn Documents = &documents;
-    let used = all.put("a.pdf", "application/pdf", b"contract").unwrap();
-    all.put("b.pdf", "application/pdf", b"of nobody").unwrap();
-    let events = [started(document(used.digest), None), finished(1)];
-    store
-        .append(&run("r-1"), 0, &events, Durability::Synced)
-        .await
-        .unwrap();
-    let copy = folder.path().join("copy");
-    let made = backup(&store, &documents, &copy).await.unwrap();
-    assert_eq!((made.runs, made.documents), (1, 1));
-    start(&store, "later").await;
-    assert!(
-        backup(&store, &documents, &copy).await.is_err(),
-        "there is one already"
-    );
-
-    let restored = folder.path().join("restored");
-    assert_eq!(restore(&copy, &restored).unwrap(), made);
-    let after = SqliteStore::open(&restored.join("journal.db")).unwrap();
-    let runs = after.runs(RunFilter::default()).await.unwrap();
-    assert_eq!(runs.len(), 1);
-    let intact = after.verify(&run("r-1")).await.unwrap();
-    assert!(matches!(intact, Verdict::Intact { .. }), "{intact:?}");
-    let kept = FileDocuments::open(&restored.join("documents")).unwrap();
-    assert_eq!(kept.open(used.digest).unwrap().unwrap().size(), 8);
-    assert!(
-        restore(&copy, &restored).is_err(),
-        "a journal is never written over"
-    );
-
-    // A backup that is not whole is refused, and leaves no journal behind.
-    for (number, damage) in ["changed", "missing", "database"].into_iter().enumerate() {
-        let bad = folder.path().join(format!("bad-{number}"));
-        let made = backup(&store, &documents, &bad).await.unwrap();
-        assert_eq!(made.runs, 2);
-        let file = file_of(&bad.join("documents"), used.digest);
-        match damage {
-            "changed" => std::fs::write(&file, b"contracT").unwrap(),
-            "missing" => std::fs::remove_file(&file).unwrap(),
-            _ => std::fs::write(bad.join("journal.db"), [7; 9000]).unwrap(),
-        }
-        let to = folder.path().join(format!("to-{number}"));
-        let refused = restore(&bad, &to);
-        assert!(
-            matches!(refused, Err(StoreError::Damaged(_))),
-            "{damage}: {refused:?}"
-        );
-        assert!(!to.join("journal.db").exists(), "{damage}");
-    }
 }

@@ -322,6 +322,18 @@ impl Account {
             user: user.map(str::to_lowercase),
         }
     }
+
+    /// All the accounts of its connection, as one.
+    #[must_use]
+    pub fn of_connection(&self) -> Self {
+        Self::new(&self.connection, None)
+    }
+
+    /// Whether a sign-in as this one lets `other` in, too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.connection == other.connection && (self.user.is_none() || self.user == other.user)
+    }
 }
 
 impl fmt::Display for Account {

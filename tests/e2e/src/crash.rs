@@ -110,12 +110,13 @@ impl EventStore for CrashingStore {
         }
     }
 
-    async fn events(&self, run: &RunId) -> Result<Vec<Event>, StoreError> {
+    async fn events_from(&self, run: &RunId, first: u64) -> Result<Vec<Event>, StoreError> {
         let mut events = self.kept.events(run).await?;
         let state = self.state.lock().await;
         let of_run = state.pending.iter().filter(|(other, ..)| other == run);
         events.extend(of_run.flat_map(|(_, _, events)| events.iter().cloned()));
-        Ok(events)
+        let first = usize::try_from(first).unwrap_or(usize::MAX);
+        Ok(events.split_off(first.min(events.len())))
     }
 
     async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {

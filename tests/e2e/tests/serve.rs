@@ -5,7 +5,14 @@
 
 mod served;
 
+use std::process::Stdio;
+use std::time::Duration;
+
+use docket_e2e::Desk;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::process::Command;
 
 use self::served::{ANNA, Served, answer, code};
 
@@ -146,7 +153,7 @@ async fn the_command_line_talks_to_the_serving_process() {
     let docket = &served.docket;
     let ask = docket.project().join("ask.yaml");
     let waits = docket.run(&["run", ask.to_str().unwrap(), "--id", "r-ask"]);
-    assert_eq!(code(&waits), Some(1), "{waits:?}");
+    assert_eq!(code(&waits), Some(6), "{waits:?}");
     let said = String::from_utf8_lossy(&waits.stderr);
     assert!(
         said.contains("docket runs approve r-ask ask --by WHO"),
@@ -228,5 +235,75 @@ async fn the_command_line_talks_to_the_serving_process() {
     let all = served.docket.run(&["runs", "resume"]);
     assert_eq!(code(&all), Some(4), "{all:?}");
     served.again();
+    served.end();
+}
+
+/// Each account is asked for once at the start, and runs whose account still must sign in are left as
+/// they are, with the time that they have left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_while_nobody_serves_lets_runs_go_on_at_the_next_start() {
+    let mut served = Served::start().await;
+    let document = served.document("loan.pdf").await;
+    served.start_as_anna("r-anna", &document).await;
+    let before = served.rests("r-anna").await;
+    served.end();
+    served.again();
+    let looked = "the accounts that runs wait for were looked at";
+    while served.log().matches(looked).count() < 2 {
+        served.get("/api/waiting").await;
+    }
+    let after = served.rests("r-anna").await;
+    assert_eq!(after["waits-for"], before["waits-for"]);
+    assert_eq!(after["events"], before["events"]);
+
+    served.end();
+    let authorize = ["connections", "authorize", "people", "--no-browser"];
+    let mut command = Command::from(
+        served
+            .docket
+            .command(&[&authorize[..], &["--user", ANNA]].concat()),
+    );
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let signed_in = Desk::authorize(command, async |link| {
+        served.lab.tenant.sign_in(link, ANNA).await.unwrap();
+    });
+    assert_eq!(signed_in.await.code, Some(0));
+    served.again();
+    assert_eq!(served.ended("r-anna").await["state"], "succeeded");
+    served.end();
+}
+
+/// Whatever moment a client hangs up at, a run that was started for it is driven.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_hangs_up_leaves_no_run_lying() {
+    let mut served = Served::start().await;
+    let host = served.url.trim_start_matches("http://").to_owned();
+    for moment in 0..60 {
+        let body = json!({"workflow": "ask", "id": format!("r-{moment}")}).to_string();
+        let request = format!(
+            "POST /api/runs HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {}\r\n\
+             content-length: {}\r\n\r\n{body}",
+            served.token,
+            body.len()
+        );
+        let mut stream = TcpStream::connect(&host).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_micros(700 * moment)).await;
+    }
+    let driven = async {
+        loop {
+            let all = served.get("/api/runs?limit=100").await;
+            let runs = all["runs"].as_array().unwrap();
+            if runs.iter().all(|run| run["state"] == "waiting") {
+                return runs.len();
+            }
+        }
+    };
+    let driven = tokio::time::timeout(Duration::from_secs(30), driven).await;
+    let count = driven.expect("every run is driven");
+    assert!(count > 0, "nothing was started");
     served.end();
 }

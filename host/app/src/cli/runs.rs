@@ -26,6 +26,9 @@ pub(crate) enum LookCommand {
         /// Only those that wait, the longest first: for whom or what, since when and until when.
         #[arg(long, conflicts_with = "unfinished")]
         waiting: bool,
+        /// Only those that started before this run.
+        #[arg(long, value_name = "RUN", conflicts_with = "waiting")]
+        before: Option<String>,
         /// At most so many.
         #[arg(long, default_value_t = 50, value_name = "N")]
         limit: u32,

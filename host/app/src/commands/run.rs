@@ -128,7 +128,7 @@ async fn drive_plan(
             result,
         }),
         Err(EngineError::Parked(_)) => Err(Failed::new(
-            Exit::RunFailed,
+            Exit::Waits,
             format!("run {id} was interrupted, nothing is lost"),
         )
         .with_help(format!("go on with: docket runs resume {id}"))

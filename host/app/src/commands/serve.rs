@@ -61,9 +61,19 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
         Arc::clone(&host.store),
         Arc::clone(&host.engine),
     ));
-    // Somebody may have signed in while nobody served.
-    let retried = waking::wake_all(host.store.as_ref(), &host.engine).await;
-    retried.map_err(|error| engine_failed(&error))?;
+    // Somebody may have signed in while nobody served. Asking takes as long as the network does.
+    let looked_at = Arc::clone(&host);
+    let looking_back = tokio::spawn(async move {
+        let Host {
+            connections,
+            store,
+            engine,
+            ..
+        } = &*looked_at;
+        if let Err(error) = waking::look(connections, store.as_ref(), engine).await {
+            tracing::error!(%error, "runs that wait for a sign-in were not looked at");
+        }
+    });
     let upkeep = tokio::spawn(upkeep(Arc::clone(&host)));
     let settings = SchedulerSettings {
         at_once: arguments.at_once.into(),
@@ -124,7 +134,7 @@ pub(crate) async fn run(global: &Global, arguments: &ServeArgs) -> Result<Exit> 
         None => driving.await,
     };
     let _ = tokio::time::timeout(ANSWERS, answering).await;
-    for task in [starting, looking, waking, upkeep, asking] {
+    for task in [starting, looking, looking_back, waking, upkeep, asking] {
         task.abort();
         let _ = task.await;
     }

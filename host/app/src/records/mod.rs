@@ -21,32 +21,63 @@ pub(crate) fn unknown(id: &str) -> Failed {
         .with_help("`docket runs list` shows them")
 }
 
+/// How many runs are read at a time that are to be verified.
+const PAGE: u32 = 1_000;
+
 /// Verifies one run's record, or those of all.
 pub(crate) async fn verify(host: &Host, run: Option<RunId>) -> Result<Value, Failed> {
-    let failed = |error| store_failed(&error);
-    let runs: Vec<RunId> = match run {
-        Some(run) => vec![run],
-        None => {
-            let all = host.store.runs(RunFilter::default()).await;
-            let all = all.map_err(failed)?;
-            all.into_iter().map(|run| run.id).collect()
+    let found = match run {
+        Some(run) => {
+            let verdict = verdict(host, &run).await?;
+            vec![verdict.ok_or_else(|| unknown(run.as_str()))?]
         }
+        None => verdicts(host).await?,
     };
-    let mut found = Vec::new();
-    let mut broken = 0;
-    for run in &runs {
-        found.push(match host.store.verify(run).await.map_err(failed)? {
-            Verdict::Intact { events, head } => {
-                json!({"id": run, "intact": true, "events": events, "head": head})
-            }
-            Verdict::Broken { event, why } => {
-                broken += 1;
-                json!({"id": run, "intact": false, "event": event, "why": why})
-            }
-            Verdict::Unknown => return Err(unknown(run.as_str())),
-        });
-    }
+    let broken = found.iter().filter(|one| one["intact"] == false).count();
     Ok(json!({"runs": found, "broken": broken}))
+}
+
+/// The verdicts on all runs, the last started first.
+async fn verdicts(host: &Host) -> Result<Vec<Value>, Failed> {
+    let mut found = Vec::new();
+    let mut before: Option<RunId> = None;
+    loop {
+        let page = RunFilter {
+            before: before.clone(),
+            limit: Some(PAGE),
+            ..RunFilter::default()
+        };
+        let page = host.store.runs(page).await;
+        let page = page.map_err(|error| store_failed(&error))?;
+        let Some(last) = page.last() else { break };
+        before = Some(last.id.clone());
+        for run in &page {
+            // One that was removed meanwhile has no verdict.
+            found.extend(verdict(host, &run.id).await?);
+        }
+    }
+    // Nothing started before a run that is not there any more.
+    if let Some(last) = before
+        && verdict(host, &last).await?.is_none()
+    {
+        let what = "runs were removed while they were verified";
+        return Err(Failed::new(Exit::Invalid, what).with_help("verify them again"));
+    }
+    Ok(found)
+}
+
+/// The verdict on a run's record; `None` where there is no such run.
+async fn verdict(host: &Host, run: &RunId) -> Result<Option<Value>, Failed> {
+    let verdict = host.store.verify(run).await;
+    Ok(match verdict.map_err(|error| store_failed(&error))? {
+        Verdict::Intact { events, head } => {
+            Some(json!({"id": run, "intact": true, "events": events, "head": head}))
+        }
+        Verdict::Broken { event, why } => {
+            Some(json!({"id": run, "intact": false, "event": event, "why": why}))
+        }
+        Verdict::Unknown => None,
+    })
 }
 
 /// Which runs to let go.

@@ -106,7 +106,8 @@ async fn plan(service: &Service, workflow: String) -> Result<Plan, Problem> {
         .map_err(|error| Problem::fault(&error.to_string()))?
 }
 
-/// `GET /api/runs?unfinished=true&workflow=…&limit=…`.
+/// `GET /api/runs?unfinished=true&workflow=…&limit=…`, and with `&before=RUN` those that follow in the
+/// list after this one.
 pub(super) async fn runs(State(service): State<Arc<Service>>, RawQuery(query): RawQuery) -> Answer {
     let mut filter = RunFilter {
         limit: Some(USUAL),
@@ -116,8 +117,14 @@ pub(super) async fn runs(State(service): State<Arc<Service>>, RawQuery(query): R
         match &*name {
             "unfinished" => filter.only_unfinished = fact(&name, &value)?,
             "workflow" => filter.workflow = Some(value),
+            "before" => filter.before = Some(run_id(&value)?),
             "limit" => filter.limit = Some(limit(&value)?),
-            _ => return Err(no_parameter(&name, "unfinished, workflow and limit")),
+            _ => {
+                return Err(no_parameter(
+                    &name,
+                    "unfinished, workflow, before and limit",
+                ));
+            }
         }
     }
     Ok(Json(
@@ -315,10 +322,12 @@ pub(super) async fn backup(State(service): State<Arc<Service>>, body: Body) -> A
         let what = "`to` is the whole path of a folder on this machine";
         return Err(Problem::new(StatusCode::BAD_REQUEST, what));
     }
-    let host = &service.host;
-    let (store, documents) = &host.files;
-    let made = copy_data(&host.project.data, store, documents, &to).await;
-    let made = made.map_err(|error| Problem::of(&error))?;
+    let (host, folder) = (Arc::clone(&service.host), to.clone());
+    let made = service.alone(async move {
+        let (store, documents) = &host.files;
+        copy_data(&host.project.data, store, documents, &folder).await
+    });
+    let made = made.await?.map_err(|error| Problem::of(&error))?;
     Ok(Json(
         json!({"folder": to, "runs": made.runs, "documents": made.documents}),
     ))

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Service;
-use super::api::{Answer, Body, read, run_id};
+use super::api::{Answer, Body, no_run, read, run_id};
 use super::problem::Problem;
 use crate::records::{self, Old, Replacement};
 
@@ -64,7 +64,9 @@ async fn replay(State(service): State<Arc<Service>>, Path(id): Path<String>, bod
 
 async fn prune(State(service): State<Arc<Service>>, body: Body) -> Answer {
     let old: Old = read(body)?;
-    Ok(Json(records::prune(&service.host, old).await?))
+    let host = Arc::clone(&service.host);
+    let pruned = service.alone(async move { records::prune(&host, old).await });
+    Ok(Json(pruned.await??))
 }
 
 async fn documents(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
@@ -77,19 +79,25 @@ async fn document(
     State(service): State<Arc<Service>>,
     Path((id, digest)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let all = records::documents(&service.host, &run_id(&id)?).await?;
-    let digest: Option<Digest> = digest.parse().ok();
-    let known = all.into_iter().find(|one| Some(one.digest) == digest);
-    let known = known.ok_or_else(|| {
+    let (run, host) = (run_id(&id)?, &service.host);
+    if host.store.run(&run).await?.is_none() {
+        return Err(no_run(&id));
+    }
+    // Whoever may see one run may see all; so the run's events need not be read for each document.
+    let known = match digest.parse() {
+        Ok(digest) if host.store.uses_document(digest).await? => Some(digest),
+        _ => None,
+    };
+    let digest: Digest = known.ok_or_else(|| {
         Problem::of_invalid(format!("the run {id} has no document of this digest"))
     })?;
-    let documents = Arc::clone(&service.host.documents);
-    let opened = tokio::task::spawn_blocking(move || documents.open(known.digest));
+    let documents = Arc::clone(&host.documents);
+    let opened = tokio::task::spawn_blocking(move || documents.open(digest));
     let opened = opened
         .await
         .map_err(|error| Problem::fault(&error.to_string()))?
         .map_err(|error| Problem::fault(&error.to_string()))?;
-    let reader = opened.ok_or_else(|| records::document_gone(&known.name))?;
+    let reader = opened.ok_or_else(|| records::document_gone(&digest.to_string()))?;
     let size = reader.size();
     let pieces = stream::try_unfold(0_u64, move |offset| {
         let reader = Arc::clone(&reader);

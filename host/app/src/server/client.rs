@@ -1,6 +1,7 @@
 //! Asks the process that serves a data folder, over loopback.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use docket_model::DocumentRef;
@@ -15,9 +16,11 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use super::contact::Contact;
+use super::contact::{Contact, by_chance, proof};
 use crate::exit::{Exit, Failed};
 
+/// How long a process may take to prove that it is the right one.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 256 << 20;
 
@@ -29,8 +32,21 @@ impl Serving {
     pub(crate) async fn find(data: &Path) -> Option<Self> {
         let serving = Self(Contact::read(data)?);
         // What a process left that did not end well counts for nothing, whoever listens there now.
-        let answers = serving.get("/api/waiting?limit=1").await.is_ok();
-        answers.then_some(serving)
+        let proven = tokio::time::timeout(PATIENCE, serving.proves_itself()).await;
+        matches!(proven, Ok(Ok(true))).then_some(serving)
+    }
+
+    /// Whether who listens there knows the token.
+    async fn proves_itself(&self) -> Result<bool> {
+        let challenge = by_chance()?;
+        let request = Request::get(format!("/proof?challenge={challenge}"))
+            .header(HOST, self.0.address.to_string())
+            .body(Full::default())?;
+        let (answer, _connection) = self.exchange(request).await?;
+        let expected = proof(self.0.digest(), &challenge);
+        let given = Limited::new(answer.into_body(), expected.len()).collect();
+        let given = given.await.map_err(|_error| self.gone())?.to_bytes();
+        Ok(given == expected)
     }
 
     /// Where it listens, as a URL without a slash at its end.
@@ -114,13 +130,6 @@ impl Serving {
         body: Bytes,
     ) -> Result<(Response<Incoming>, AbortOnDrop)> {
         let Contact { address, token } = &self.0;
-        let stream = TcpStream::connect(address)
-            .await
-            .map_err(|_error| self.gone())?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|_error| self.gone())?;
-        let connection = AbortOnDrop(tokio::spawn(connection));
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
             .context("the token in serve.json is none")?;
         bearer.set_sensitive(true);
@@ -130,6 +139,20 @@ impl Serving {
             .header(HOST, address.to_string())
             .header(AUTHORIZATION, bearer)
             .body(Full::new(body))?;
+        self.exchange(request).await
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, AbortOnDrop)> {
+        let stream = TcpStream::connect(self.0.address)
+            .await
+            .map_err(|_error| self.gone())?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_error| self.gone())?;
+        let connection = AbortOnDrop(tokio::spawn(connection));
         let answer = sender.send_request(request).await;
         Ok((answer.map_err(|_error| self.gone())?, connection))
     }
@@ -166,18 +189,62 @@ pub(crate) fn segment(text: &str) -> String {
 
 /// A problem document as an error of the command line.
 fn refused(problem: &Value) -> Failed {
-    let exit = match problem["exit"].as_u64() {
-        Some(1) => Exit::RunFailed,
-        Some(2) => Exit::Usage,
-        Some(3) => Exit::Invalid,
-        Some(4) => Exit::SignInNeeded,
-        Some(5) => Exit::Storage,
-        _ => Exit::Fault,
-    };
+    let exit = problem["exit"].as_u64();
+    let exit = exit.map_or(Exit::Fault, Exit::of_code);
     let detail = problem["detail"].as_str();
     let failed = Failed::new(exit, detail.unwrap_or("the serving process refused it"));
     match problem["help"].as_str() {
         Some(help) => failed.with_help(help),
         None => failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Somebody else listens where a process served that was killed, and answers whatever it takes.
+    async fn impostor(body: &'static str) -> (bool, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let contact = Contact::new(listener.local_addr().unwrap()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let _published = contact.publish(folder.path()).unwrap();
+        let heard = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut heard = vec![0; 4096];
+            let count = stream.read(&mut heard).await.unwrap();
+            let length = body.len();
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&heard[..count]).into_owned()
+        });
+        let found = Serving::find(folder.path()).await;
+        let heard = heard.await.unwrap();
+        assert!(!heard.contains(contact.token.expose_secret()), "{heard}");
+        (found.is_some(), heard)
+    }
+
+    #[tokio::test]
+    async fn whoever_cannot_prove_itself_is_told_nothing() {
+        for body in ["{}", r#"{"waiting": []}"#, ""] {
+            let (is_believed, heard) = impostor(body).await;
+            assert!(!is_believed, "{body}");
+            assert!(!heard.to_lowercase().contains("authorization"), "{heard}");
+        }
+    }
+
+    #[test]
+    fn a_proof_is_of_one_token_and_one_challenge() {
+        let contact = |port| Contact::new(([127, 0, 0, 1], port).into()).unwrap();
+        let (one, other) = (contact(1).digest(), contact(1).digest());
+        let challenge = by_chance().unwrap();
+        assert!(super::super::contact::is_challenge(&challenge));
+        let shown = proof(one, &challenge);
+        assert_eq!(shown, proof(one, &challenge));
+        assert_ne!(shown, proof(other, &challenge));
+        assert_ne!(shown, proof(one, &by_chance().unwrap()));
     }
 }

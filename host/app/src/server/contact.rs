@@ -1,11 +1,15 @@
 //! `serve.json` in the data folder: where the serving process listens, and the token that it asks
 //! for. Whoever can read the data folder may use it.
+//!
+//! A process that was killed leaves the file, and anybody may listen at its address after that. So
+//! whoever listens there proves first that it knows the token, and hears nothing before.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use docket_model::Digest;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
@@ -18,14 +22,15 @@ pub(crate) struct Contact {
 impl Contact {
     /// With a new token of 256 bits.
     pub(crate) fn new(address: SocketAddr) -> Result<Self> {
-        let mut chance = [0_u8; 32];
-        getrandom::fill(&mut chance)
-            .map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
-        let token: String = chance.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self {
             address,
-            token: token.into(),
+            token: by_chance()?.into(),
         })
+    }
+
+    /// The token's digest: comparing digests tells nothing of the token by the time that it takes.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::of(self.token.expose_secret().as_bytes())
     }
 
     /// The contact of a data folder; `None` where there is none that can be read.
@@ -52,6 +57,24 @@ impl Contact {
             .with_context(|| format!("{} cannot be written", path.display()))?;
         Ok(Published(path))
     }
+}
+
+/// 256 random bits in hex: a token, or a challenge.
+pub(crate) fn by_chance() -> Result<String> {
+    let mut chance = [0_u8; 32];
+    getrandom::fill(&mut chance).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+    Ok(chance.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether a text may be a challenge: it has the length and the letters of one.
+pub(crate) fn is_challenge(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// What shows that somebody knows the token of this digest, without telling it.
+pub(crate) fn proof(token: Digest, challenge: &str) -> String {
+    let words = format!("docket serve\0{}\0{challenge}", token.to_hex());
+    Digest::of(words.as_bytes()).to_hex()
 }
 
 fn file(data: &Path) -> PathBuf {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Service;
 use super::api::pairs;
+use super::embedded::is_name;
 use super::problem::Problem;
 
 /// The largest document that is taken: more than a mail can carry.
@@ -30,8 +31,8 @@ pub(super) async fn store(
             _ => {}
         }
     }
-    let Some(name) = name.filter(|name| !name.is_empty() && name.len() <= 255) else {
-        let what = "the document's file name is missing, or has more than 255 bytes";
+    let Some(name) = name.filter(|name| is_name(name)) else {
+        let what = "the document's file name is missing, is a path, or has more than 255 bytes";
         return Err(Problem::new(StatusCode::BAD_REQUEST, what)
             .with_help("POST /api/documents?name=agreement.pdf"));
     };

@@ -96,7 +96,8 @@ fn read(fields: &Map<String, Value>) -> Result<(DocumentRef, Vec<u8>), &'static 
     Ok((document, bytes))
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a document may be called so: as a file, without a path.
+pub(super) fn is_name(name: &str) -> bool {
     let is_bad = |c: char| c.is_control() || matches!(c, '/' | '\\');
     !name.is_empty() && name.len() <= LONGEST_NAME && !name.contains(is_bad)
 }

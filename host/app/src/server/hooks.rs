@@ -91,7 +91,7 @@ pub(super) async fn receive(
     let mut given = given.map_err(unfit)?;
     let documents = embedded::take(&mut given).map_err(unfit)?;
     let inputs = resolve_inputs(webhook.plan(), given).map_err(unfit)?;
-    let stored = documents.store(service.host.documents.as_ref());
+    let stored = tokio::task::block_in_place(|| documents.store(service.host.documents.as_ref()));
     stored.map_err(|error| Problem::fault(&error.to_string()))?;
     let received = service
         .triggers()

@@ -26,15 +26,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use docket_engine::Triggers;
 use docket_model::Digest;
-use secrecy::ExposeSecret as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::contact::Contact;
@@ -61,6 +60,8 @@ pub(crate) struct Service {
     hosts: BTreeSet<String>,
     devices: administration::Devices,
     ends: metrics::Ends,
+    /// Held by whoever copies or removes what the data folder holds.
+    keeping: Arc<Mutex<()>>,
     /// The token's digest: comparing digests tells nothing of the token by the time that it takes.
     token: Digest,
 }
@@ -101,8 +102,24 @@ impl Service {
             hosts,
             devices: administration::Devices::default(),
             ends: metrics::Ends::default(),
-            token: Digest::of(contact.token.expose_secret().as_bytes()),
+            keeping: Arc::default(),
+            token: contact.digest(),
         }
+    }
+
+    /// Does what copies or removes a part of the data folder: one at a time, since a copy must not miss
+    /// what is removed meanwhile, and to its end, though whoever asked for it has gone away.
+    async fn alone<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let keeping = Arc::clone(&self.keeping);
+        let done = tokio::spawn(async move {
+            let _alone = keeping.lock().await;
+            work.await
+        });
+        done.await
+            .map_err(|error| Problem::fault(&error.to_string()))
     }
 
     fn triggers(&self) -> &Triggers {
@@ -159,6 +176,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         )
         .route("/sign-in/{connection}", get(sign_in::begin))
         .route("/healthz", get(healthz))
+        .route("/proof", get(prove))
         .route("/metrics", get(metrics::show))
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
@@ -229,6 +247,24 @@ fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
 
 async fn healthz() -> &'static str {
     "ok\n"
+}
+
+/// `GET /proof?challenge=…`: shows a command that this is the process which wrote `serve.json`, before
+/// it tells its token.
+async fn prove(
+    State(service): State<Arc<Service>>,
+    RawQuery(query): RawQuery,
+) -> Result<String, Problem> {
+    let pairs = api::pairs(query.as_deref());
+    match pairs.as_slice() {
+        [(name, challenge)] if name == "challenge" && contact::is_challenge(challenge) => {
+            Ok(contact::proof(service.token, challenge))
+        }
+        _ => {
+            let what = "the parameter `challenge` is 64 hexadecimal digits by chance";
+            Err(Problem::new(StatusCode::BAD_REQUEST, what))
+        }
+    }
 }
 
 async fn nothing() -> Problem {

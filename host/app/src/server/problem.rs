@@ -87,7 +87,7 @@ impl Problem {
         let status = match failed.exit {
             Exit::Usage | Exit::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             Exit::Storage => StatusCode::INSUFFICIENT_STORAGE,
-            Exit::SignInNeeded | Exit::RunFailed => StatusCode::CONFLICT,
+            Exit::SignInNeeded | Exit::RunFailed | Exit::Waits => StatusCode::CONFLICT,
             Exit::Success | Exit::Fault => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::failed(status, failed.clone())
@@ -122,8 +122,8 @@ impl From<EngineError> for Problem {
             EngineError::MissingDocument { .. } | EngineError::Unstartable(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
-            EngineError::Store(StoreError::Full(_)) => StatusCode::INSUFFICIENT_STORAGE,
-            EngineError::Fault { .. } | EngineError::Store(_) | EngineError::Documents(_) => {
+            EngineError::Store(error) => status_of(error),
+            EngineError::Fault { .. } | EngineError::Documents(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };
@@ -133,7 +133,14 @@ impl From<EngineError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        Self::failed(StatusCode::INTERNAL_SERVER_ERROR, store_failed(&error))
+        Self::failed(status_of(&error), store_failed(&error))
+    }
+}
+
+const fn status_of(error: &StoreError) -> StatusCode {
+    match error {
+        StoreError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

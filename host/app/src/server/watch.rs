@@ -96,4 +96,8 @@ impl Reporter for Watch {
     }
 
     fn progress(&self, _: &RunId, _: &StepPath, _: u64, _: Option<u64>, _: &str) {}
+
+    fn fault(&self, run: &RunId, why: &str) {
+        tracing::error!(%run, "the run cannot go on: {why}");
+    }
 }

@@ -276,7 +276,11 @@ impl Drive {
                     seen,
                     failure,
                 };
-                let until = Some(now.saturating_add(longest).unwrap_or(Timestamp::MAX));
+                // However often it was tried again meanwhile.
+                let counted = self.state.attempt(&path);
+                let since = counted.and_then(|attempt| attempt.before.needed_since);
+                let until = since.unwrap_or(now).saturating_add(longest);
+                let until = Some(until.unwrap_or(Timestamp::MAX));
                 EventKind::StepWaiting {
                     path,
                     attempt,

@@ -22,7 +22,7 @@ use crate::flow::Flow;
 use crate::fold::{Next, RunState};
 use crate::sign_ins::SignIns;
 use crate::{EngineError, Reporter, Rest, Stop, StoreError};
-pub(crate) use waits::{Told, Word};
+pub(crate) use waits::Told;
 
 /// Where a drive left its run.
 pub(crate) enum Left {

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use docket_model::{
-    Account, EventKind, Failure, FailureClass, PlannedStep, Signal, StepPath, Wait, WaitFor,
-    parse_duration,
+    Account, EventKind, Failure, FailureClass, PlannedStep, StepPath, Wait, WaitFor, parse_duration,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -18,46 +17,25 @@ use crate::EngineError;
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// Something for a run that is being driven.
-pub(crate) struct Told {
-    pub(crate) what: Word,
-    /// Told once it is durable; dropped where the drive ended before it was heard.
-    pub(crate) done: oneshot::Sender<Result<(), EngineError>>,
-}
-
-/// What a run is told.
-#[derive(Clone)]
-pub(crate) enum Word {
-    Signal(String, Signal),
-    SignedIn(Account),
-}
-
-impl Word {
-    pub(crate) fn into_kind(self) -> EventKind {
-        match self {
-            Self::Signal(id, signal) => EventKind::Signalled { id, signal },
-            Self::SignedIn(account) => EventKind::SignedIn { account },
-        }
-    }
+pub(crate) enum Told {
+    /// A signal, as its event. Whoever sent it is told once it is durable; dropped where the drive
+    /// ended before it was heard.
+    Signal(Box<EventKind>, oneshot::Sender<Result<(), EngineError>>),
+    /// Somebody has signed in.
+    SignIn,
 }
 
 impl Drive {
     /// Records what the run is told, durably, and says so to whoever told it.
     pub(super) async fn hear(&mut self, told: Told) -> Result<(), EngineError> {
-        if let Word::SignedIn(account) = &told.what {
-            let group = self.state.group();
-            let is_waited_for = group.is_some_and(|group| {
-                let mut waits = group.waiting();
-                waits.any(|(_, _, wait, _)| wait.on.account() == Some(account))
-            });
-            if !is_waited_for {
-                return Ok(());
-            }
-        }
-        let kind = told.what.into_kind();
+        let (kind, done) = match told {
+            Told::Signal(kind, done) => (*kind, done),
+            Told::SignIn => return self.look_for_sign_ins().await,
+        };
         let events = self.applied(self.ports.clock.now(), vec![kind])?;
         let appended = self.appender.append_synced(events).await;
         // Whoever told it may have gone away.
-        let _ = told.done.send(appended.clone().map_err(EngineError::Store));
+        let _ = done.send(appended.clone().map_err(EngineError::Store));
         Ok(appended?)
     }
 
@@ -72,8 +50,9 @@ impl Drive {
                 }
             }
         }
+        let asks_again = std::mem::take(&mut self.asks_again);
         for (account, seen) in accounts {
-            if self.asks_again || self.sign_ins.count(&account).await? > seen {
+            if asks_again || self.sign_ins.count(&account).await? > seen {
                 self.record(vec![EventKind::SignedIn { account }]).await?;
             }
         }

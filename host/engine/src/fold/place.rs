@@ -43,6 +43,8 @@ pub(crate) struct Before {
     pub(crate) failure: Option<Failure>,
     /// When it ended.
     pub(crate) ended_at: Option<Timestamp>,
+    /// Since when a sign-in is needed, while attempts end for nothing else.
+    pub(crate) needed_since: Option<Timestamp>,
 }
 
 /// An attempt under way, with all that it did so far.
@@ -122,6 +124,10 @@ impl Place {
         since: Timestamp,
     ) -> Result<(), &'static str> {
         let attempt = self.attempt(number)?.clone();
+        let since = match wait.on {
+            WaitFor::SignIn { .. } => attempt.before.needed_since.unwrap_or(since),
+            _ => since,
+        };
         *self = Self::Waiting {
             attempt: Box::new(attempt),
             wait,
@@ -155,7 +161,12 @@ impl Place {
 
     /// Lets the next attempt follow where the account's sign-in was waited for. Says whether it was.
     pub(crate) fn sign_in(&mut self, account: &Account, at: Timestamp) -> bool {
-        let Self::Waiting { attempt, wait, .. } = self else {
+        let Self::Waiting {
+            attempt,
+            wait,
+            since,
+        } = self
+        else {
             return false;
         };
         let WaitFor::SignIn {
@@ -172,6 +183,8 @@ impl Place {
         let mut before = Box::new(attempt.left(failure.clone(), at));
         // The account is the right one again: no reason to look for another.
         before.failure = None;
+        // Unless it is not: then the wait goes on, and has no longer time than it had.
+        before.needed_since = Some(*since);
         *self = Self::Retrying { before, at };
         true
     }
@@ -185,6 +198,7 @@ impl Place {
         let mut before = std::mem::take(before);
         before.failures = 0;
         before.failure = None;
+        before.needed_since = None;
         *self = Self::Retrying { before, at };
         true
     }
@@ -219,6 +233,7 @@ impl Attempt {
             connection: self.connection.clone(),
             failure: Some(failure),
             ended_at: Some(at),
+            needed_since: None,
         }
     }
 

@@ -19,7 +19,7 @@ use queue::Queue;
 
 /// How many runs are made ready in one go.
 const WAKE: u32 = 2_000;
-/// How long a run rests that the host itself could not drive, or that somebody else does.
+/// How long a run rests that the host itself could not drive.
 const AFTER_FAULT: SignedDuration = SignedDuration::from_secs(30);
 
 /// How a [`Scheduler`] works.
@@ -108,13 +108,16 @@ impl Scheduler {
         }
         let mut wake_at = store.next_wake().await?;
         let mut faulty: Vec<(Timestamp, Ready)> = Vec::new();
+        // What was told of runs that could not go on.
+        let mut told: HashMap<RunId, String> = HashMap::new();
         let mut tasks: HashMap<tokio::task::Id, RunId> = HashMap::new();
         loop {
             while let Some(run) = queue.take() {
                 let engine = Arc::clone(&self.engine);
                 let (reporter, park) = (Arc::clone(&self.reporter), park.clone());
                 let name = run.clone();
-                let task = driven.spawn(async move { engine.advance(&run, reporter, park).await });
+                let advanced = async move { engine.advance_when_free(&run, reporter, park).await };
+                let task = driven.spawn(advanced);
                 tasks.insert(task.id(), name);
             }
             let faults = faulty.iter().map(|(at, _)| *at);
@@ -136,25 +139,46 @@ impl Scheduler {
                         Err(error) => (error.id(), None),
                     };
                     let Some(run) = tasks.remove(&task) else { continue };
-                    match end {
-                        Some(Ok(Progress::Ended(_))) => queue.ended(&run),
+                    let fault = match end {
+                        Some(Ok(Progress::Ended(_))) => {
+                            queue.ended(&run);
+                            None
+                        }
                         Some(Ok(Progress::Waits(rest))) => {
                             queue.rests(&run);
                             wake_at = [wake_at, rest.wake_at].into_iter().flatten().min();
+                            None
+                        }
+                        // Whoever started it went away before it was there.
+                        Some(Err(EngineError::UnknownRun(_))) => {
+                            queue.ended(&run);
+                            None
                         }
                         Some(Err(EngineError::Store(error))) if is_of_all_runs(&error) => {
                             return Err(error.into());
                         }
                         // Its record cannot be read; trying again would not mend that.
-                        Some(Err(EngineError::Store(_))) => {
+                        Some(Err(EngineError::Store(
+                            error @ (StoreError::Newer { .. } | StoreError::Damaged(_)),
+                        ))) => {
                             queue.rests(&run);
+                            Some(format!("{error}; it is left as it is until the next start"))
                         }
-                        Some(Err(_)) | None => {
+                        other => {
                             let at = self.now().saturating_add(AFTER_FAULT);
                             let ready = queue.rests(&run);
                             faulty.extend(ready.map(|ready| (at.unwrap_or(Timestamp::MAX), ready)));
+                            let why = match other {
+                                Some(Err(EngineError::Fault { path, reason, .. })) => {
+                                    format!("{path}: {reason}")
+                                }
+                                Some(Err(error)) => error.to_string(),
+                                _ => "the host panicked".to_owned(),
+                            };
+                            Some(format!("{why}; it is tried again every 30 seconds"))
                         }
-                    }
+                    };
+                    self.tell(&mut told, run, fault);
                 }
                 () = self.engine.changes().came() => {
                     for ready in self.engine.changes().take() {
@@ -173,6 +197,20 @@ impl Scheduler {
                     wake_at = store.next_wake().await?;
                 }
             }
+        }
+    }
+
+    /// Tells of a run that could not go on, unless that was told; `None` is one that could.
+    fn tell(&self, told: &mut HashMap<RunId, String>, run: RunId, fault: Option<String>) {
+        match fault {
+            None => {
+                told.remove(&run);
+            }
+            Some(why) if told.get(&run) != Some(&why) => {
+                self.reporter.fault(&run, &why);
+                told.insert(run, why);
+            }
+            Some(_) => {}
         }
     }
 

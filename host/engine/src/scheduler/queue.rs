@@ -126,9 +126,12 @@ impl Queue {
                 }
             }
         }
-        // Resumed as soon as it had ended.
+        // Resumed as soon as it had ended, and without a place.
         if driven.is_ready_again {
-            self.add(driven.ready);
+            self.add(Ready {
+                has_begun: false,
+                ..driven.ready
+            });
         }
     }
 

@@ -162,17 +162,10 @@ impl Shared {
 
     /// How often its account, or all accounts of its connection, have been let in.
     async fn sign_ins(&self, poll: &SourcePoll) -> Result<u64, EngineError> {
-        let Some(account) = account(poll) else {
-            return Ok(0);
-        };
-        let counts = self.engine.sign_ins();
-        let mut count = counts.count(&account).await?;
-        if account.user.is_some() {
-            count += counts
-                .count(&Account::new(&account.connection, None))
-                .await?;
+        match account(poll) {
+            Some(account) => Ok(self.engine.sign_ins().count(&account).await?),
+            None => Ok(0),
         }
-        Ok(count)
     }
 
     /// Ready once its account has signed in more often than `seen`.

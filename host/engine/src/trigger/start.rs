@@ -1,10 +1,13 @@
 //! Starts runs for items, with the cursor, all at once.
 
+use std::collections::HashSet;
+
 use docket_model::{Digest, Event, EventKind, Failure, Plan, RunId, RunResult};
 use serde_json::Value;
 
+use crate::engine::ready_by;
 use crate::flow::Flow;
-use crate::{Engine, EngineError, NewItem};
+use crate::{Engine, EngineError, NewItem, Ready};
 
 /// The code of the failure of a run that a trigger could make no inputs for.
 pub(super) const UNFIT_INPUTS: &str = "unfit-inputs";
@@ -42,15 +45,19 @@ impl Engine {
         for item in items {
             new.push(self.new_item(&flow, digest, item)?);
         }
-        let ended: Vec<RunId> = new
-            .iter()
-            .filter(|item| item.events.iter().any(ends))
-            .map(|item| item.run.clone())
-            .collect();
+        // A caller that goes away while the store is asked leaves no run lying.
+        let mut coming = self.changes().coming();
+        let to_drive = |item: &NewItem| {
+            let first = item.events.first()?;
+            ready_by(&item.run, first).filter(|_| !item.events.iter().any(ends))
+        };
+        let drivable: Vec<Ready> = new.iter().filter_map(to_drive).collect();
+        let ids: HashSet<RunId> = drivable.iter().map(|ready| ready.run.clone()).collect();
+        coming.are(drivable);
         let mut started = self.ports().store.take_items(trigger, cursor, new).await?;
         let runs = started.iter().map(|ready| ready.run.clone()).collect();
-        started.retain(|ready| !ended.contains(&ready.run));
-        self.changes().add(started);
+        started.retain(|ready| ids.contains(&ready.run));
+        coming.are(started);
         Ok(runs)
     }
 

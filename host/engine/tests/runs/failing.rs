@@ -238,3 +238,24 @@ async fn a_receipt_says_what_was_done() {
     let (events, head) = (receipt.events, receipt.head);
     assert_eq!(verdict, Verdict::Intact { events, head });
 }
+
+/// What was sent was sent, whatever became of the step.
+#[tokio::test]
+async fn a_receipt_has_what_a_step_did_that_came_to_no_end() {
+    let bench = bench(Arc::new(MemoryStore::new()), &Arc::new(World::default()));
+    let lapses = PlannedStep {
+        with: crate::plans::literal(
+            json!({"lapsed": "contoso", "posts": true, "to": "a@x.example"}),
+        ),
+        ..connected(step("needs"))
+    };
+    let run = bench.start("r-1", &plan(vec![lapses]), json!({})).await;
+    bench.advance(&run).await;
+    bench.engine.cancel(&run).await.unwrap();
+    let receipt = bench.engine.receipt(&run).await.unwrap();
+    assert_eq!(receipt.result, Some(RunResult::Cancelled));
+    assert_eq!(receipt.steps.len(), 1, "{receipt:?}");
+    let step = &receipt.steps[0];
+    assert_eq!((step.effects.len(), &step.output), (1, &None));
+    assert_eq!(step.recipients, ["a@x.example"]);
+}

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+mod callers;
 mod crash;
 #[path = "../../../../tests/e2e/src/crash.rs"]
 #[allow(

@@ -256,6 +256,78 @@ async fn a_sign_in_that_never_comes_fails_the_step_at_its_deadline() {
     );
 }
 
+/// It is tried again whenever somebody signs in, and when the host is started anew.
+#[tokio::test]
+async fn a_deadline_is_kept_however_often_it_is_tried_again() {
+    for (store, _folder) in stores() {
+        let bench = bench(store, &Arc::new(World::default()));
+        let longest = Duration::from_secs(3 * 86_400);
+        let plan = plan(vec![lapsed(false, OnSignInNeeded::Wait(longest))]);
+        let run = bench.start("r-1", &plan, json!({})).await;
+        let row = || async {
+            let waiting = bench.store.waiting(WaitFilter::default()).await.unwrap();
+            (waiting[0].step.since, waiting[0].step.wait.until)
+        };
+        waits(&bench, &run).await;
+        let first = row().await;
+        assert_eq!(first.1, Some(first.0 + longest));
+        for _ in 0..3 {
+            bench.clock.advance(SignedDuration::from_hours(20));
+            assert_eq!(bench.engine.signed_in("contoso", None).await.unwrap(), 1);
+            waits(&bench, &run).await;
+            assert_eq!(row().await, first);
+        }
+        assert_eq!(bench.runner.calls.lock().unwrap().len(), 4);
+        bench.clock.advance(SignedDuration::from_hours(13));
+        let Progress::Ended(RunResult::Failed { failure, .. }) = bench.advance(&run).await else {
+            panic!("it waits on");
+        };
+        assert!(failure.message.contains("none came in time"), "{failure:?}");
+        // Whoever resumes it gives it all its time again.
+        bench.engine.resume(&run).await.unwrap();
+        waits(&bench, &run).await;
+        assert_eq!(row().await.1, Some(bench.now() + longest));
+    }
+}
+
+/// An application's new secret is one for all its users.
+#[tokio::test]
+async fn a_whole_connection_lets_each_of_its_accounts_in() {
+    for (store, _folder) in stores() {
+        let bench = bench(store, &Arc::new(World::default()));
+        let of = |user: &str| PlannedStep {
+            act_as: Some(literal(json!(user))),
+            ..lapsed(false, OnSignInNeeded::default())
+        };
+        let mut runs = Vec::new();
+        for user in ["ann@x.example", "bob@x.example"] {
+            let plan = plan(vec![of(user)]);
+            runs.push(bench.start(&user[..3], &plan, json!({})).await);
+        }
+        let mut rests = Vec::new();
+        for run in &runs {
+            match bench.advance(run).await {
+                Progress::Waits(rest) => rests.push(rest),
+                other => panic!("{other:?}"),
+            }
+        }
+        // She is parked when it happens, and he is about to be.
+        let events = bench.store.events(&runs[1]).await.unwrap().len() as u64;
+        bench.store.wake(jiff::Timestamp::MAX, 9).await.unwrap();
+        let is_parked = bench.store.park(&runs[0], events, &rests[0]).await;
+        assert!(is_parked.unwrap());
+        assert_eq!(bench.engine.signed_in("contoso", None).await.unwrap(), 1);
+        let is_parked = bench.store.park(&runs[1], events, &rests[1]).await;
+        assert!(!is_parked.unwrap(), "he is let in, too");
+        bench.runner.is_well.store(true, Ordering::SeqCst);
+        for run in &runs {
+            assert_eq!(*outputs(&bench.advance(run).await), json!("contoso"));
+        }
+        let other = bench.engine.signed_in("other", None).await;
+        assert_eq!(other.unwrap(), 0);
+    }
+}
+
 #[tokio::test]
 async fn the_fallback_serves_unless_something_was_done_that_cannot_be_repeated() {
     let falls_back = OnSignInNeeded::Fallback(Duration::from_secs(86_400));

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use docket_engine::{
-    Documents, EngineError, Pruned, Retention, RunFilter, Scheduler, SchedulerSettings, StoreError,
+    Documents, EngineError, Retention, RunFilter, Scheduler, SchedulerSettings, StoreError,
     TriggerItem, Verdict,
 };
 use docket_journal::{FileDocuments, SqliteStore};
@@ -20,12 +20,12 @@ use crate::plans::{connected, each, expression, literal, plan, step, wait};
 use crate::script::{Bench, bench, bench_with};
 use crate::world::World;
 
-struct Serving {
+pub(crate) struct Serving {
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
 
-fn serve(bench: &Bench, at_once: usize) -> Serving {
+pub(crate) fn serve(bench: &Bench, at_once: usize) -> Serving {
     bench.timer.stands_still.store(true, Ordering::SeqCst);
     let shutdown = CancellationToken::new();
     let settings = SchedulerSettings {
@@ -40,14 +40,14 @@ fn serve(bench: &Bench, at_once: usize) -> Serving {
 }
 
 impl Serving {
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap();
     }
 }
 
 /// Gives way until so many runs have ended.
-async fn ended(bench: &Bench, count: usize) {
+pub(crate) async fn ended(bench: &Bench, count: usize) {
     loop {
         let runs = bench.store.runs(RunFilter::default()).await.unwrap();
         if runs.iter().filter(|run| run.finished_at.is_some()).count() >= count {
@@ -58,7 +58,7 @@ async fn ended(bench: &Bench, count: usize) {
 }
 
 /// Gives way until so many runs wait.
-async fn parked(bench: &Bench, count: usize) {
+pub(crate) async fn parked(bench: &Bench, count: usize) {
     while bench.store.waiting(Default::default()).await.unwrap().len() < count {
         tokio::task::yield_now().await;
     }
@@ -282,6 +282,10 @@ async fn a_fault_of_the_host_is_tried_again() {
         ended(&bench, 1).await;
         let summary = bench.store.run(&faulty).await.unwrap().unwrap();
         assert_eq!(summary.finished_at, None);
+        let told = bench.heard.faults.lock().unwrap().clone();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with(&format!("r-1: {action}: ")), "{told:?}");
+        assert!(told[0].ends_with("every 30 seconds"), "{told:?}");
         bench.runner.is_well.store(true, Ordering::SeqCst);
         bench.timer.stands_still.store(false, Ordering::SeqCst);
         // Anything makes the scheduler look at the time.
@@ -289,6 +293,46 @@ async fn a_fault_of_the_host_is_tried_again() {
             .start("r-3", &plan(vec![step("echo")]), json!({}))
             .await;
         ended(&bench, 3).await;
+        serving.stop().await;
+    }
+}
+
+/// A run that failed gave its place away, and waits for one like any other when it is resumed.
+#[tokio::test]
+async fn a_run_that_is_resumed_does_not_push_into_its_group() {
+    for (store, _folder) in stores() {
+        let bench = bench(store, &Arc::new(World::default()));
+        let plan = Plan {
+            concurrency: Some(Concurrency {
+                group: Some(expression("inputs.contract")),
+                max: 1,
+            }),
+            ..plan(vec![
+                step("sign-in"),
+                wait("signed", "event", json!({"name": "signed"})),
+            ])
+        };
+        let serving = serve(&bench, 1);
+        let failed = bench.start("a-1", &plan, json!({"contract": "a"})).await;
+        ended(&bench, 1).await;
+        bench.runner.is_well.store(true, Ordering::SeqCst);
+        let holder = bench.start("a-2", &plan, json!({"contract": "a"})).await;
+        parked(&bench, 1).await;
+        bench.engine.resume(&failed).await.unwrap();
+        let resumed = bench.store.run(&failed).await.unwrap().unwrap().events;
+        // It comes behind the one that was resumed, and has a place.
+        bench.start("b-1", &plan, json!({"contract": "b"})).await;
+        parked(&bench, 2).await;
+        let about = bench.store.run(&failed).await.unwrap().unwrap();
+        assert_eq!(about.events, resumed, "it stands aside");
+        let event = Signal::Event {
+            name: "signed".to_owned(),
+            payload: json!(1),
+        };
+        bench.engine.signal(&holder, "e", event).await.unwrap();
+        while !bench.store.run(&failed).await.unwrap().unwrap().is_parked {
+            tokio::task::yield_now().await;
+        }
         serving.stop().await;
     }
 }
@@ -380,10 +424,8 @@ async fn what_is_old_goes_and_what_is_needed_stays() {
         states: vec!["succeeded".to_owned()],
         workflow: None,
     };
-    assert_eq!(
-        bench.engine.prune(&retention).await.unwrap(),
-        Pruned::default()
-    );
+    let pruned = bench.engine.prune(&retention).await.unwrap();
+    assert_eq!((pruned.runs, pruned.documents), (0, 0), "none is old");
     bench.clock.advance(jiff::SignedDuration::from_hours(2));
     let pruned = bench.engine.prune(&retention).await.unwrap();
     assert_eq!((pruned.runs, pruned.documents, pruned.bytes), (1, 1, 3));

@@ -74,13 +74,20 @@ impl Timer for ManualTimer {
     }
 }
 
-/// Remembers the events that it is told.
+/// Remembers the events that it is told, and the runs that could not go on.
 #[derive(Default)]
-pub(crate) struct Heard(pub(crate) Mutex<Vec<Event>>);
+pub(crate) struct Heard {
+    pub(crate) events: Mutex<Vec<Event>>,
+    pub(crate) faults: Mutex<Vec<String>>,
+}
 
 impl Reporter for Heard {
     fn event(&self, _run: &RunId, event: &Event) {
-        self.0.lock().unwrap().push(event.clone());
+        self.events.lock().unwrap().push(event.clone());
+    }
+
+    fn fault(&self, run: &RunId, why: &str) {
+        self.faults.lock().unwrap().push(format!("{run}: {why}"));
     }
 
     fn log(&self, _: &RunId, _: &StepPath, _: LogLevel, _: &str) {}
@@ -161,7 +168,7 @@ impl Bench {
 
     /// The kinds of the events that were reported, with their steps.
     pub(crate) fn story(&self) -> Vec<String> {
-        let events = self.heard.0.lock().unwrap();
+        let events = self.heard.events.lock().unwrap();
         events.iter().map(|event| tell(&event.kind)).collect()
     }
 }

@@ -1,5 +1,7 @@
 //! Runs that wait, and runs that are ready: rows, each found by an index.
 
+use std::collections::BTreeSet;
+
 use docket_engine::{Counts, Ready, Rest, RestingStep, StoreError, WaitFilter, Waiting};
 use docket_model::{Account, RunGroup, RunId, StepPath, Wait, WaitFor};
 use jiff::Timestamp;
@@ -13,7 +15,7 @@ const READY: &str = "SELECT id, workflow, group_key, group_max, events FROM runs
 pub(super) struct Stored {
     path: String,
     kind: &'static str,
-    account: Option<String>,
+    account: Option<Account>,
     seen: Option<i64>,
     since: i64,
     body: Vec<u8>,
@@ -29,7 +31,7 @@ pub(super) fn stored(rest: &Rest) -> Result<(Option<i64>, Vec<Stored>), StoreErr
         Ok(Stored {
             path: step.path.to_string(),
             kind: step.wait.on.kind(),
-            account: step.wait.on.account().map(ToString::to_string),
+            account: step.wait.on.account().cloned(),
             seen,
             since: step.since.as_microsecond(),
             body: body.map_err(|error| StoreError::Io(error.to_string()))?,
@@ -62,7 +64,7 @@ pub(super) fn park(
     };
     for step in steps {
         if let Some((account, seen)) = step.account.as_ref().zip(step.seen)
-            && count(transaction, account)? > seen
+            && count_with_all(transaction, account)? > seen
         {
             return Ok(false);
         }
@@ -86,6 +88,7 @@ pub(super) fn park(
             since,
             body,
         } = step;
+        let account = account.as_ref().map(ToString::to_string);
         insert.execute(params![number, path, kind, account, seen, since, body])?;
     }
     Ok(true)
@@ -99,6 +102,15 @@ fn count(connection: &Connection, account: &str) -> rusqlite::Result<i64> {
     Ok(count.unwrap_or(0))
 }
 
+/// The sign-ins of an account and those of its whole connection.
+fn count_with_all(connection: &Connection, account: &Account) -> rusqlite::Result<i64> {
+    let own = count(connection, &account.to_string())?;
+    Ok(match account.user {
+        Some(_) => own + count(connection, &account.of_connection().to_string())?,
+        None => own,
+    })
+}
+
 pub(super) fn sign_ins(connection: &Connection, account: &Account) -> Result<u64, ReadError> {
     Ok(count(connection, &account.to_string())?.cast_unsigned())
 }
@@ -107,22 +119,31 @@ pub(super) fn signed_in(
     transaction: &Transaction<'_>,
     account: &Account,
 ) -> rusqlite::Result<(u64, Vec<Raw>)> {
-    let account = account.to_string();
+    let name = account.to_string();
     transaction
         .prepare_cached(
             "INSERT INTO sign_ins (account, count) VALUES (?1, 1) \
              ON CONFLICT (account) DO UPDATE SET count = count + 1",
         )?
-        .execute([&account])?;
-    let count = count(transaction, &account)?.cast_unsigned();
+        .execute([&name])?;
+    let count = count(transaction, &name)?.cast_unsigned();
     let numbers = {
-        let mut statement =
-            transaction.prepare_cached("SELECT DISTINCT run FROM waits WHERE account = ?1")?;
-        let rows = statement.query_map([&account], |row| row.get(0))?;
-        rows.collect::<rusqlite::Result<Vec<i64>>>()?
+        let mut statement = transaction.prepare_cached(match account.user {
+            Some(_) => WAIT_FOR_ONE,
+            None => WAIT_FOR_ANY,
+        })?;
+        let rows = statement.query_map([&name], |row| row.get(0))?;
+        // A run has a row for each of its steps.
+        rows.collect::<rusqlite::Result<BTreeSet<i64>>>()?
     };
-    Ok((count, make_ready(transaction, &numbers)?))
+    Ok((count, make_ready(transaction, numbers)?))
 }
+
+const WAIT_FOR_ONE: &str = "SELECT run FROM waits WHERE account = ?1";
+/// An account is written as its connection, and its user after a space; `!` comes next to that.
+const WAIT_FOR_ANY: &str = "SELECT run FROM waits WHERE account = ?1 \
+                            UNION ALL SELECT run FROM waits \
+                            WHERE account >= ?1 || ' ' AND account < ?1 || '!'";
 
 pub(super) fn wake(
     transaction: &Transaction<'_>,
@@ -134,18 +155,21 @@ pub(super) fn wake(
         let rows = statement.query_map(params![now.as_microsecond(), limit], |row| row.get(0))?;
         rows.collect::<rusqlite::Result<Vec<i64>>>()?
     };
-    make_ready(transaction, &numbers)
+    make_ready(transaction, numbers)
 }
 
 const TO_WAKE: &str =
     "SELECT number FROM runs WHERE wake_at IS NOT NULL AND wake_at <= ?1 ORDER BY wake_at LIMIT ?2";
 
-fn make_ready(transaction: &Transaction<'_>, numbers: &[i64]) -> rusqlite::Result<Vec<Raw>> {
+fn make_ready(
+    transaction: &Transaction<'_>,
+    numbers: impl IntoIterator<Item = i64>,
+) -> rusqlite::Result<Vec<Raw>> {
     let mut update = transaction
         .prepare_cached("UPDATE runs SET parked = 0, wake_at = NULL WHERE number = ?1")?;
     let mut delete = transaction.prepare_cached("DELETE FROM waits WHERE run = ?1")?;
     let mut select = transaction.prepare_cached(&format!("{READY} WHERE number = ?1"))?;
-    let mut ready = Vec::with_capacity(numbers.len());
+    let mut ready = Vec::new();
     for number in numbers {
         update.execute([number])?;
         delete.execute([number])?;
@@ -296,6 +320,8 @@ pub(super) mod tests {
             (format!("{READY} WHERE {}", which(true)), "runs_in_groups"),
             (COUNT_READY.to_owned(), "runs_ready"),
             (COUNT_WAITS.to_owned(), "waits_by_kind"),
+            (WAIT_FOR_ONE.to_owned(), "waits_by_account"),
+            (WAIT_FOR_ANY.to_owned(), "waits_by_account"),
             (waiting_sql(&all()), "waits_by_age"),
             (
                 waiting_sql(&WaitFilter {

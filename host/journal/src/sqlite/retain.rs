@@ -7,8 +7,8 @@ use rusqlite::{Connection, Transaction, params_from_iter};
 use super::{ReadError, SqliteStore};
 use crate::writer::Work;
 
-/// Removes runs, and then the plans that none has. A plan goes with the second pruning that finds it
-/// unused, since a run of it may be about to start.
+/// Removes runs, and, once there are no more to remove, the plans that none has. A plan goes with the
+/// second pruning that finds it unused, since a run of it may be about to start.
 pub(super) fn prune(transaction: &Transaction<'_>, filter: &Prune) -> rusqlite::Result<u64> {
     let (sql, values) = question(filter);
     let numbers = {
@@ -27,33 +27,31 @@ pub(super) fn prune(transaction: &Transaction<'_>, filter: &Prune) -> rusqlite::
     for number in &numbers {
         delete.execute([number])?;
     }
-    let unused = "NOT EXISTS (SELECT 1 FROM runs WHERE runs.plan = blobs.digest)";
-    transaction.execute_batch(&format!(
-        "DELETE FROM blobs WHERE unused = 1 AND {unused};
-         UPDATE blobs SET unused = {unused};"
-    ))?;
-    Ok(numbers.len() as u64)
+    let count = numbers.len() as u64;
+    if count < u64::from(filter.limit) {
+        let unused = "NOT EXISTS (SELECT 1 FROM runs WHERE runs.plan = blobs.digest)";
+        transaction.execute_batch(&format!(
+            "DELETE FROM blobs WHERE unused = 1 AND {unused};
+             UPDATE blobs SET unused = {unused} WHERE unused <> {unused};"
+        ))?;
+    }
+    Ok(count)
 }
 
 fn question(filter: &Prune) -> (String, Vec<Value>) {
+    // As one value: a statement has no room for any number of them.
+    let states = serde_json::Value::from(filter.states.clone());
     let mut values = vec![
         Value::Integer(filter.ended_before.as_microsecond()),
         Value::Integer(filter.limit.into()),
+        Value::Text(states.to_string()),
     ];
     let mut sql = "SELECT number FROM runs WHERE ended IS NOT NULL AND ended < ?1".to_owned();
     if let Some(workflow) = &filter.workflow {
         values.push(Value::Text(workflow.clone()));
-        sql += &format!(" AND workflow = ?{}", values.len());
+        sql += " AND workflow = ?4";
     }
-    let mut places = Vec::new();
-    for state in &filter.states {
-        values.push(Value::Text(state.clone()));
-        places.push(format!("?{}", values.len()));
-    }
-    sql += &format!(
-        " AND +state IN ({}) ORDER BY ended LIMIT ?2",
-        places.join(", ")
-    );
+    sql += " AND +state IN (SELECT value FROM json_each(?3)) ORDER BY ended LIMIT ?2";
     (sql, values)
 }
 

@@ -178,6 +178,27 @@ async fn an_event_that_is_missing_is_noticed() {
 
 /// Appends of the same number at the same time: one is kept, the others are told, and the journal
 /// goes on.
+/// Room that cannot be given back is a pity, and no reason to stop.
+#[tokio::test]
+async fn a_vacuum_that_fails_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open_with(&folder.path().join("journal.db"), |connection| {
+        // VACUUM attaches a database of its own, and there is no place for one more.
+        (0..10).try_for_each(|number| {
+            connection.execute_batch(&format!("ATTACH ':memory:' AS taken{number}"))
+        })
+    })
+    .unwrap();
+    let run: RunId = "r-1".parse().unwrap();
+    let event = [started(1)];
+    let append = store.append(&run, 0, &event, Durability::Synced);
+    append.await.unwrap();
+    let vacuum = store.writer.write(Work::Vacuum).await;
+    assert!(matches!(vacuum, Err(StoreError::Io(_))), "{vacuum:?}");
+    let append = store.append(&run, 1, &event, Durability::Synced);
+    append.await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conflict_is_told_to_those_who_made_it_and_to_nobody_else() {
     let folder = tempfile::tempdir().unwrap();
@@ -261,13 +282,22 @@ fn questions_are_answered_by_their_indices() {
     let filter = |only_unfinished, workflow: Option<&str>| RunFilter {
         only_unfinished,
         workflow: workflow.map(str::to_owned),
+        before: None,
         limit: Some(9),
+    };
+    let earlier = RunFilter {
+        before: Some("r-1".parse().unwrap()),
+        ..filter(false, Some("w"))
     };
     let mut questions = parked::tests::plans();
     questions.extend([
         retain::tests::plan(),
         (runs_sql(&filter(true, None)), "runs_unfinished"),
         (runs_sql(&filter(false, Some("w"))), "runs_by_workflow"),
+        (
+            runs_sql(&earlier),
+            "runs_by_workflow (workflow=? AND number<?)",
+        ),
         (
             format!("{SUMMARY} WHERE id = ?1"),
             "sqlite_autoindex_runs_1",

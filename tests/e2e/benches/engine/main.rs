@@ -10,6 +10,9 @@
 mod crowds;
 mod mails;
 mod native;
+#[path = "../../../../host/engine/tests/runs/plans.rs"]
+#[allow(dead_code, reason = "the tests of the engine use more of it")]
+mod plans;
 mod steps;
 
 use docket_e2e::apart::serve_if_asked;

@@ -10,13 +10,12 @@ use docket_engine::{
     Engine, EventStore, Journal, Ports, Reporter, StepCall, StepRunner, Stop, TokioTimer,
 };
 use docket_journal::{MemoryDocuments, SqliteStore};
-use docket_model::{
-    Clock, Digest, EffectCall, Outcome, PLAN_FORMAT, PinnedPlugin, Plan, PlannedStep,
-    RequestRecord, Retry, StepOutput, StepResult, Template,
-};
+use docket_model::{Clock, EffectCall, Outcome, Plan, RequestRecord, StepOutput, StepResult};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
+
+use crate::plans;
 
 /// What the actions do.
 pub(crate) enum Action {
@@ -137,39 +136,6 @@ impl Ground {
 
 /// A plan of so many steps, one after the other.
 pub(crate) fn plan(steps: u32) -> Plan {
-    let step = |number| PlannedStep {
-        id: format!("step-{number}"),
-        plugin: "p".to_owned(),
-        action: "act".to_owned(),
-        with: Template::empty(),
-        condition: None,
-        for_each: None,
-        max_parallel: 1,
-        connection: None,
-        act_as: None,
-        fallback: None,
-        on_sign_in_needed: Default::default(),
-        retry: Retry::default(),
-        timeout: Duration::from_secs(300),
-        continue_on_error: false,
-    };
-    let pinned = PinnedPlugin {
-        version: "1.0.0".to_owned(),
-        component: Digest::of(b"component"),
-        grants: Vec::new(),
-    };
-    Plan {
-        format: PLAN_FORMAT,
-        workflow: "w".to_owned(),
-        source: Digest::of(b"source"),
-        inputs: Default::default(),
-        triggers: Default::default(),
-        steps: (0..steps).map(step).collect(),
-        on_error: Vec::new(),
-        timeout: None,
-        concurrency: None,
-        outputs: Default::default(),
-        plugins: [("p".to_owned(), pinned)].into(),
-        templates: Default::default(),
-    }
+    let step = |number| plans::named(&format!("step-{number}"), "act");
+    plans::plan((0..steps).map(step).collect())
 }

@@ -57,7 +57,7 @@ pub(super) async fn run(serving: &Serving, arguments: &RunArgs) -> Result<Done> 
         result = end(serving, &id, &view) => result?,
         _ = tokio::signal::ctrl_c() => {
             let message = format!("run {id} goes on, and nobody waits for it here");
-            return Err(Failed::new(Exit::RunFailed, message)
+            return Err(Failed::new(Exit::Waits, message)
                 .with_help(format!("docket runs cancel {id} ends it"))
                 .into());
         }
@@ -119,11 +119,11 @@ fn somebody(serving: &Serving, id: &RunId, wait: &Value) -> Option<Failed> {
             )
             .with_help(format!("sign in at {link}, and it goes on by itself"))
         }
-        "approval" => Failed::new(Exit::RunFailed, message).with_help(format!(
+        "approval" => Failed::new(Exit::Waits, message).with_help(format!(
             "docket runs approve {id} {} --by WHO, or reject",
             text("step")
         )),
-        _ => Failed::new(Exit::RunFailed, message)
+        _ => Failed::new(Exit::Waits, message)
             .with_help(format!("docket runs signal {id} {}", text("event"))),
     })
 }

@@ -1,5 +1,6 @@
 //! The documents that a run took in or made.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
@@ -16,6 +17,8 @@ use crate::server::client::{Serving, segment};
 
 /// How much of a document is read at a time, in bytes.
 const PIECE: usize = 1 << 18;
+/// The longest that a file's name is, in bytes, with room for a digest before it.
+const LONGEST_NAME: usize = 160;
 
 /// Who has the documents.
 pub(super) enum From<'f> {
@@ -33,15 +36,9 @@ pub(super) async fn documents(
 ) -> Result<Exit> {
     if let Some(folder) = to {
         std::fs::create_dir_all(folder)?;
-        let mut taken = std::collections::BTreeSet::new();
+        let mut taken = BTreeSet::new();
         for document in list {
-            let short = document.digest.to_hex();
-            let name = if taken.insert(document.name.to_lowercase()) {
-                document.name.clone()
-            } else {
-                format!("{}-{}", &short[..8], document.name)
-            };
-            let path = folder.join(&name);
+            let path = folder.join(file_name(document, &mut taken));
             let mut file =
                 File::create_new(&path).with_context(|| format!("the file {}", path.display()))?;
             write(document, from, &mut file).await?;
@@ -68,6 +65,32 @@ pub(super) async fn documents(
     Ok(Exit::Success)
 }
 
+/// A name for a document's file that is a plain one, whatever whoever sent the document called it, and
+/// that is not taken.
+fn file_name(document: &DocumentRef, taken: &mut BTreeSet<String>) -> String {
+    let is_bad = |c: char| c.is_control() || "/\\:*?\"<>|".contains(c);
+    let plain = document.name.replace(is_bad, "_");
+    // Neither the folder itself nor the one above, nor what Windows cuts off.
+    let plain = plain.trim_start().trim_end_matches([' ', '.']);
+    let mut end = plain.len().min(LONGEST_NAME);
+    while !plain.is_char_boundary(end) {
+        end -= 1;
+    }
+    let name = match &plain[..end] {
+        "" => "document",
+        name => name,
+    };
+    let digest = document.digest.to_hex();
+    let names = [
+        name.to_owned(),
+        format!("{}-{name}", &digest[..8]),
+        format!("{digest}-{name}"),
+    ];
+    let mut free = names.into_iter();
+    let free = free.find(|name| taken.insert(name.to_lowercase()));
+    free.unwrap_or(digest)
+}
+
 async fn write(document: &DocumentRef, from: &From<'_>, file: &mut File) -> Result<()> {
     match from {
         From::Here(host) => {
@@ -88,5 +111,44 @@ async fn write(document: &DocumentRef, from: &From<'_>, file: &mut File) -> Resu
             let fetched = serving.fetch(&path, |bytes| Ok(file.write_all(bytes)?));
             fetched.await
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use docket_model::Digest;
+
+    use super::*;
+
+    #[test]
+    fn no_document_is_written_elsewhere_or_over_another() {
+        let mut taken = BTreeSet::new();
+        let long = "ä".repeat(200);
+        let mut names = Vec::new();
+        for (given, expected) in [
+            ("lease.pdf", "lease.pdf"),
+            ("../../etc/passwd", ".._.._etc_passwd"),
+            ("/etc/passwd", "_etc_passwd"),
+            ("C:\\x\n.bat ", "C__x_.bat"),
+            ("..", "document"),
+            (" ", "2cf24dba-document"),
+            ("LEASE.pdf", "2cf24dba-LEASE.pdf"),
+            (long.as_str(), &long[..160]),
+        ] {
+            let document = DocumentRef {
+                digest: Digest::of(b"hello"),
+                name: given.to_owned(),
+                media_type: "application/pdf".to_owned(),
+                size: 5,
+            };
+            let name = file_name(&document, &mut taken);
+            assert_eq!(name, expected, "{given}");
+            let path = Path::new("folder").join(&name);
+            assert_eq!(path.parent(), Some(Path::new("folder")), "{given}");
+            names.push(name.to_lowercase());
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 8);
     }
 }

@@ -55,10 +55,14 @@ async fn own(host: &Host, command: LookCommand, as_json: bool) -> Result<Exit> {
             Ok(Exit::Success)
         }
         LookCommand::List {
-            unfinished, limit, ..
+            unfinished,
+            before,
+            limit,
+            ..
         } => {
             let filter = RunFilter {
                 only_unfinished: unfinished,
+                before: before.as_deref().map(run_id).transpose()?,
                 limit: Some(limit),
                 ..Default::default()
             };
@@ -100,15 +104,21 @@ async fn served(serving: &Serving, command: LookCommand, as_json: bool) -> Resul
             limit,
             ..
         } => {
-            let path = format!("/api/waiting?limit={}", limit.clamp(1, MOST));
+            let path = format!("/api/waiting?limit={}", at_most(limit));
             waiting(&serving.get(&path).await?, as_json);
             Ok(Exit::Success)
         }
         LookCommand::List {
-            unfinished, limit, ..
+            unfinished,
+            before,
+            limit,
+            ..
         } => {
-            let limit = limit.clamp(1, MOST);
-            let path = format!("/api/runs?unfinished={unfinished}&limit={limit}");
+            let limit = at_most(limit);
+            let mut path = format!("/api/runs?unfinished={unfinished}&limit={limit}");
+            if let Some(before) = before {
+                path += &format!("&before={}", run_id(&before)?);
+            }
             list(&serving.get(&path).await?, as_json);
             Ok(Exit::Success)
         }
@@ -152,6 +162,14 @@ async fn served(serving: &Serving, command: LookCommand, as_json: bool) -> Resul
             Ok(resume::pruned(&pruned, as_json))
         }
     }
+}
+
+/// As many as the serving process lists.
+fn at_most(limit: u32) -> u32 {
+    if limit > MOST {
+        note!("the serving process lists {MOST} at most");
+    }
+    limit.clamp(1, MOST)
 }
 
 /// The address of something of a run.

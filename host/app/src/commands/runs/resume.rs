@@ -1,5 +1,7 @@
 //! Going on with runs, and letting old ones go.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 use docket_engine::WaitFilter;
 use docket_model::{RunId, RunResult};
@@ -57,13 +59,10 @@ async fn all(host: &Host, as_json: bool) -> Result<Exit> {
     let ready = ready.map_err(|error| store_failed(&error))?;
     let waiting = host.store.waiting(filter).await;
     let waiting = waiting.map_err(|error| store_failed(&error))?;
-    let mut runs: Vec<RunId> = Vec::new();
-    let all = ready.into_iter().map(|one| one.run);
-    for run in all.chain(waiting.into_iter().map(|one| one.run)) {
-        if !runs.contains(&run) {
-            runs.push(run);
-        }
-    }
+    let mut seen: HashSet<RunId> = HashSet::new();
+    let ready = ready.into_iter().map(|one| one.run);
+    let all = ready.chain(waiting.into_iter().map(|one| one.run));
+    let runs: Vec<RunId> = all.filter(|run| seen.insert(run.clone())).collect();
     if runs.is_empty() {
         note!("there is no run to go on with");
     }
@@ -72,7 +71,7 @@ async fn all(host: &Host, as_json: bool) -> Result<Exit> {
     for run in runs {
         match run::drive_next(host, &run, &park).await {
             Ok(done) => {
-                worst = worse(worst, exit_of(&done.result));
+                worst = worst.worse(exit_of(&done.result));
                 run::print(&done, as_json);
             }
             Err(error) => {
@@ -83,15 +82,11 @@ async fn all(host: &Host, as_json: bool) -> Result<Exit> {
                 if exit == Exit::Storage || park.is_cancelled() {
                     return Err(error);
                 }
-                worst = worse(worst, render::error(&error, as_json));
+                worst = worst.worse(render::error(&error, as_json));
             }
         }
     }
     Ok(worst)
-}
-
-const fn worse(one: Exit, other: Exit) -> Exit {
-    if other as u8 > one as u8 { other } else { one }
 }
 
 /// Shows what was removed.

@@ -110,7 +110,7 @@ async fn an_item_that_fits_no_inputs_has_a_run_that_says_so_and_keeps_no_other_b
                 "{failure:?}"
             );
             assert_eq!(poisoned.finished_at.is_some(), !has_on_error);
-            let told = world.heard.0.lock().unwrap().len();
+            let told = world.heard.events.lock().unwrap().len();
             assert_eq!(told, usize::from(!has_on_error), "it is counted and logged");
             for again in [
                 world.engine.resume(&poisoned.id).await,
