@@ -3,7 +3,8 @@
 use anyhow::Result;
 use docket_model::FailureClass::LimitExceeded;
 
-use crate::case::{Attack, Case, Expect};
+use super::guest;
+use crate::case::{Case, Expect};
 use crate::guest::Guest;
 
 /// The reporter's handle.
@@ -80,13 +81,6 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     ];
     cases
         .into_iter()
-        .map(|(name, tries, guest, expect)| {
-            Ok(Case {
-                name,
-                tries,
-                attack: Attack::Guest(guest.component()?),
-                expect,
-            })
-        })
+        .map(|(name, tries, written, expect)| guest(name, tries, &written, expect))
         .collect()
 }
