@@ -32,11 +32,16 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::Cli;
 use crate::exit::Exit;
 
+/// The stack of a worker thread, as a program's main thread has it: expressions, templates and schemas
+/// are read by recursion, whose frames are large where dependencies are not optimised.
+const STACK: usize = 8 << 20;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr(cli.global.verbose);
     let as_json = cli.global.json;
     let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(STACK)
         .enable_all()
         .build()
     {

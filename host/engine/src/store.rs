@@ -9,7 +9,7 @@ use jiff::Timestamp;
 /// When an append is finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// Once it is in order behind all earlier appends; the disk follows.
+    /// Once it is in order behind all earlier appends; the disk follows, within milliseconds.
     Ordered,
     /// Once it, and with it all earlier appends, survives a crash of process and machine.
     Synced,
@@ -32,7 +32,8 @@ pub trait EventStore: Send + Sync {
     /// [`StoreError::Conflict`] where `first` is not the run's next number, or the run has ended and
     /// the first event is no `RunResumed`: somebody else owns the run. Nothing is appended then.
     /// Otherwise the disk's errors; after one of these every later append fails, until the store is
-    /// opened again.
+    /// opened again. Of an [`Ordered`](Durability::Ordered) append that did not happen, the run's
+    /// next one may be the first to tell, and it does not happen either.
     async fn append(
         &self,
         run: &RunId,

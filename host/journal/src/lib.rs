@@ -3,6 +3,7 @@
 //! This room keeps what the engine hands it, in order and durably, and gives it back as it was. It
 //! never decides what happens next, and nothing above it knows SQL.
 
+mod append;
 mod backup;
 mod chain;
 mod codec;

@@ -11,10 +11,11 @@ const APPLICATION: i32 = 0x4463_6b74;
 
 /// One script for each version; the n-th makes version n out of n - 1, and after it what SQL cannot
 /// do. Never changed once released.
-const MIGRATIONS: [(&str, Fill); 3] = [
+const MIGRATIONS: [(&str, Fill); 4] = [
     (FIRST, |_| Ok(())),
     (SECOND, crate::migrate::second),
     (THIRD, |_| Ok(())),
+    (FOURTH, |_| Ok(())),
 ];
 
 /// Fills what a script has made room for.
@@ -104,6 +105,22 @@ const THIRD: &str = "
     ALTER TABLE cursors ADD COLUMN started INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE cursors ADD COLUMN last_started_at INTEGER;       -- microseconds since 1970
     UPDATE cursors SET started = (SELECT count(*) FROM items WHERE items.name = cursors.name);
+";
+
+/// Events in the order of their appends, which is how they come: those of many runs fill a few pages
+/// at the table's end, where each run's own page had to be written before.
+const FOURTH: &str = "
+    CREATE TABLE appended (
+        run    INTEGER NOT NULL REFERENCES runs (number),
+        seq    INTEGER NOT NULL,                       -- from 0
+        format INTEGER NOT NULL,
+        body   BLOB NOT NULL,
+        hash   BLOB,
+        PRIMARY KEY (run, seq)
+    ) STRICT;
+    INSERT INTO appended SELECT run, seq, format, body, hash FROM events ORDER BY run, seq;
+    DROP TABLE events;
+    ALTER TABLE appended RENAME TO events;
 ";
 
 /// The version that this host writes.

@@ -14,13 +14,14 @@ use docket_engine::{
     Counts, Durability, EventStore, NewItem, Prune, Ready, Reclaimed, Rest, RunFilter, RunSummary,
     StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
 };
-use docket_model::{Account, Digest, Event, EventKind, RunId, RunResult};
+use docket_model::{Account, Digest, Event, RunId, RunResult};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
+use crate::append::Append;
+use crate::codec;
 use crate::schema::{self, failed};
-use crate::writer::{Append, Finished, Started, Work, Writer};
-use crate::{codec, references};
+use crate::writer::{Work, Writer};
 use parked::Raw;
 
 /// How many connections for reading are kept open.
@@ -178,7 +179,7 @@ impl EventStore for SqliteStore {
         events: &[Event],
         durability: Durability,
     ) -> Result<(), StoreError> {
-        let append = stored(run, first, events, durability)?;
+        let append = Append::new(run, first, events, durability)?;
         self.writer.write(Work::Append(Box::new(append))).await
     }
 
@@ -366,7 +367,7 @@ impl EventStore for SqliteStore {
         let items = items
             .into_iter()
             .map(|NewItem { key, run, events }| {
-                Ok((key, stored(&run, 0, &events, Durability::Synced)?))
+                Ok((key, Append::new(&run, 0, &events, Durability::Synced)?))
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
         let (trigger, cursor) = (trigger.to_owned(), cursor.map(str::to_owned));
@@ -419,61 +420,6 @@ fn has_blob(connection: &Connection, digest: Digest) -> Result<bool, ReadError> 
     let mut statement =
         connection.prepare_cached("SELECT 1 FROM blobs WHERE digest = ?1 AND unused = 0")?;
     Ok(statement.exists([digest.as_bytes()])?)
-}
-
-fn stored(
-    run: &RunId,
-    first: u64,
-    events: &[Event],
-    durability: Durability,
-) -> Result<Append, StoreError> {
-    let started = match events.first() {
-        Some(Event {
-            at,
-            kind:
-                EventKind::RunStarted {
-                    workflow,
-                    plan,
-                    group,
-                    ..
-                },
-        }) => Some(Started {
-            workflow: workflow.clone(),
-            at: at.to_string(),
-            plan: *plan,
-            group: group.clone(),
-        }),
-        _ => None,
-    };
-    let finished = match events.last() {
-        Some(Event {
-            at,
-            kind: EventKind::RunFinished { result },
-        }) => {
-            let stored = serde_json::to_vec(result);
-            Some(Finished {
-                at: *at,
-                state: codec::state(result),
-                result: stored.map_err(|error| StoreError::Io(error.to_string()))?,
-            })
-        }
-        _ => None,
-    };
-    let mut documents = std::collections::BTreeSet::new();
-    for event in events {
-        references::collect(event, &mut documents);
-    }
-    let first_kind = events.first().map(|event| &event.kind);
-    Ok(Append {
-        run: run.clone(),
-        first,
-        bodies: events.iter().map(codec::encode).collect::<Result<_, _>>()?,
-        durability,
-        started,
-        is_resumed: matches!(first_kind, Some(EventKind::RunResumed)),
-        finished,
-        documents,
-    })
 }
 
 fn summary(row: &Row<'_>) -> Result<RunSummary, ReadError> {

@@ -1,26 +1,31 @@
 //! The one writer: a thread that takes whatever is queued and commits it in one transaction.
 //!
-//! However many runs wait for the disk, they wait for one sync together. A commit that nobody waits
-//! for is not synced by itself: it is in the log in its place, and the next sync takes it along. So
-//! what is durable is always a prefix of what was appended.
+//! However many runs wait for the disk, they wait for one sync together. What nobody waits for
+//! lingers for a moment, so that it goes into the same transaction as the next thing that somebody
+//! waits for: an effect's outcome and the next effect's intent are one commit. A commit that nobody
+//! waits for is not synced by itself; the next sync takes it along. So what is durable is always a
+//! prefix of what was appended.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use docket_engine::{Durability, StoreError};
-use docket_model::{Digest, FORMAT, RunGroup, RunId};
-use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use docket_model::RunId;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::chain;
+use crate::append::{self, Append};
 use crate::schema::failed;
 
 /// How many jobs may wait; whoever brings one more waits for room.
 const QUEUE: usize = 4096;
 /// How many jobs one transaction takes at most, so that a waiting intent is not kept long.
 const BATCH: usize = 1024;
+/// How long work that nobody waits for lingers. A crash of the process loses at most this much of it,
+/// as one of the machine may lose what was not synced.
+const LINGER: Duration = Duration::from_millis(10);
 
 /// Something to write.
 pub(crate) enum Work {
@@ -37,95 +42,130 @@ pub(crate) enum Work {
 
 pub(crate) type Change = Box<dyn FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send>;
 
-/// Events of a run in their stored form.
-pub(crate) struct Append {
-    pub(crate) run: RunId,
-    pub(crate) first: u64,
-    pub(crate) bodies: Vec<Vec<u8>>,
-    pub(crate) durability: Durability,
-    /// With a run's first event.
-    pub(crate) started: Option<Started>,
-    /// Whether the first event lets an ended run go on.
-    pub(crate) is_resumed: bool,
-    /// With a run's last event.
-    pub(crate) finished: Option<Finished>,
-    /// The documents that the events name.
-    pub(crate) documents: BTreeSet<Digest>,
-}
+impl Work {
+    /// Whether somebody waits for its commit.
+    fn is_awaited(&self) -> bool {
+        match self {
+            Self::Append(append) => append.durability == Durability::Synced,
+            Self::Change(..) | Self::Vacuum | Self::Checkpoint | Self::Barrier => true,
+        }
+    }
 
-/// What a run's row says from its start on.
-pub(crate) struct Started {
-    pub(crate) workflow: String,
-    /// RFC 3339.
-    pub(crate) at: String,
-    pub(crate) plan: Digest,
-    pub(crate) group: Option<RunGroup>,
-}
-
-/// What a run's row says once it has ended.
-pub(crate) struct Finished {
-    pub(crate) at: Timestamp,
-    pub(crate) state: &'static str,
-    /// JSON.
-    pub(crate) result: Vec<u8>,
+    /// Whether somebody waits for its sync.
+    fn is_synced(&self) -> bool {
+        match self {
+            Self::Append(append) => append.durability == Durability::Synced,
+            Self::Change(durability, _) => *durability == Durability::Synced,
+            Self::Vacuum | Self::Checkpoint | Self::Barrier => false,
+        }
+    }
 }
 
 struct Job {
     work: Work,
-    done: oneshot::Sender<Result<(), StoreError>>,
+    /// Where somebody waits.
+    done: Option<oneshot::Sender<Result<(), StoreError>>>,
     /// Dropped with the job, once what it asked for is committed or given up.
-    _underway: Option<Underway>,
+    underway: Underway,
+}
+
+impl Job {
+    fn tell(self, result: Result<(), StoreError>) {
+        let Self { done, underway, .. } = self;
+        // Whoever is told reads at once what was committed.
+        drop(underway);
+        if let Some(done) = done {
+            // Whoever asked may have gone away.
+            let _ = done.send(result);
+        }
+    }
 }
 
 /// What was queued and is not committed.
 #[derive(Default)]
 struct Queued {
+    counts: Mutex<Counts>,
+    /// Something came that is awaited.
+    came: Condvar,
+}
+
+#[derive(Default)]
+struct Counts {
     /// Appends by their runs.
     appends: HashMap<RunId, usize>,
     /// Changes, of whatever runs.
     changes: usize,
+    /// Whatever somebody waits for.
+    awaited: usize,
+}
+
+impl Queued {
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until something that is awaited is queued, but not for long.
+    fn linger(&self) {
+        let waited = self
+            .came
+            .wait_timeout_while(self.lock(), LINGER, |counts| counts.awaited == 0);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
 }
 
 /// A job among what is queued, until it is dropped.
 struct Underway {
-    queued: Arc<Mutex<Queued>>,
-    /// The run that it appends to; `None` of changes.
-    run: Option<RunId>,
+    queued: Arc<Queued>,
+    changes: Changes,
+    is_awaited: bool,
+}
+
+/// What a job changes of what is read.
+enum Changes {
+    Run(RunId),
+    Anything,
+    Nothing,
 }
 
 impl Underway {
-    /// `None` where the work changes nothing that is read.
-    fn new(queued: &Arc<Mutex<Queued>>, work: &Work) -> Option<Self> {
-        let run = match work {
-            Work::Append(append) => Some(append.run.clone()),
-            Work::Change(..) => None,
-            Work::Vacuum | Work::Checkpoint | Work::Barrier => return None,
+    fn new(queued: &Arc<Queued>, work: &Work) -> Self {
+        let changes = match work {
+            Work::Append(append) => Changes::Run(append.run.clone()),
+            Work::Change(..) => Changes::Anything,
+            Work::Vacuum | Work::Checkpoint | Work::Barrier => Changes::Nothing,
         };
-        let mut held = queued.lock().unwrap_or_else(PoisonError::into_inner);
-        match &run {
-            Some(run) => *held.appends.entry(run.clone()).or_default() += 1,
-            None => held.changes += 1,
+        let is_awaited = work.is_awaited();
+        let mut counts = queued.lock();
+        match &changes {
+            Changes::Run(run) => *counts.appends.entry(run.clone()).or_default() += 1,
+            Changes::Anything => counts.changes += 1,
+            Changes::Nothing => {}
         }
-        drop(held);
-        Some(Self {
+        counts.awaited += usize::from(is_awaited);
+        drop(counts);
+        Self {
             queued: Arc::clone(queued),
-            run,
-        })
+            changes,
+            is_awaited,
+        }
     }
 }
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        let mut held = self.queued.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(run) = &self.run else {
-            held.changes -= 1;
-            return;
-        };
-        if let Some(count) = held.appends.get_mut(run) {
-            *count -= 1;
-            if *count == 0 {
-                held.appends.remove(run);
+        let mut counts = self.queued.lock();
+        counts.awaited -= usize::from(self.is_awaited);
+        match &self.changes {
+            Changes::Run(run) => {
+                if let Some(count) = counts.appends.get_mut(run) {
+                    *count -= 1;
+                    if *count == 0 {
+                        counts.appends.remove(run);
+                    }
+                }
             }
+            Changes::Anything => counts.changes -= 1,
+            Changes::Nothing => {}
         }
     }
 }
@@ -133,7 +173,7 @@ impl Drop for Underway {
 /// The way to the writer's thread, which ends when this is dropped.
 pub(crate) struct Writer {
     queue: Option<mpsc::Sender<Job>>,
-    queued: Arc<Mutex<Queued>>,
+    queued: Arc<Queued>,
     failure: Arc<OnceLock<StoreError>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -142,33 +182,45 @@ impl Writer {
     pub(crate) fn start(connection: Connection) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let failure = Arc::new(OnceLock::new());
-        let shared = Arc::clone(&failure);
+        let queued = Arc::<Queued>::default();
+        let shared = (Arc::clone(&queued), Arc::clone(&failure));
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || run(connection, jobs, &shared))
+            .spawn(move || run(connection, jobs, &shared.0, &shared.1))
             .map_err(|error| StoreError::Io(error.to_string()))?;
         Ok(Self {
             queue: Some(queue),
-            queued: Arc::default(),
+            queued,
             failure,
             thread: Some(thread),
         })
     }
 
-    /// Waits until the work is committed, and synced where it asks for that.
+    /// Waits until the work is committed, and synced where it asks for that. An append that need not
+    /// be synced is only queued; where it conflicts or the disk fails, the run's next append fails.
     pub(crate) async fn write(&self, work: Work) -> Result<(), StoreError> {
-        let (done, waiting) = oneshot::channel();
-        let Some(queue) = &self.queue else {
+        let (Some(queue), None) = (&self.queue, self.failure.get()) else {
             return Err(self.gone());
         };
+        let (done, waiting) = match work.is_awaited() {
+            true => {
+                let (done, waiting) = oneshot::channel();
+                (Some(done), Some(waiting))
+            }
+            false => (None, None),
+        };
         let job = Job {
-            _underway: Underway::new(&self.queued, &work),
+            underway: Underway::new(&self.queued, &work),
             work,
             done,
         };
         if queue.send(job).await.is_err() {
             return Err(self.gone());
         }
+        let Some(waiting) = waiting else {
+            return Ok(());
+        };
+        self.queued.came.notify_one();
         waiting.await.unwrap_or_else(|_dropped| Err(self.gone()))
     }
 
@@ -192,8 +244,8 @@ impl Writer {
 
     /// Whether everything that was queued of this run is committed, so that readers see it.
     pub(crate) fn has_all_of(&self, run: &RunId) -> bool {
-        let queued = self.queued.lock().unwrap_or_else(PoisonError::into_inner);
-        queued.changes == 0 && !queued.appends.contains_key(run)
+        let counts = self.queued.lock();
+        counts.changes == 0 && !counts.appends.contains_key(run)
     }
 
     fn gone(&self) -> StoreError {
@@ -213,10 +265,23 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, failure: &OnceLock<StoreError>) {
-    let mut batch = Vec::with_capacity(BATCH);
+fn run(
+    mut connection: Connection,
+    mut jobs: mpsc::Receiver<Job>,
+    queued: &Queued,
+    failure: &OnceLock<StoreError>,
+) {
+    let mut batch: Vec<Job> = Vec::with_capacity(BATCH);
     let mut is_syncing = true;
     while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
+        if batch.iter().all(|job| job.done.is_none()) {
+            queued.linger();
+            while batch.len() < BATCH
+                && let Ok(job) = jobs.try_recv()
+            {
+                batch.push(job);
+            }
+        }
         let results = match failure.get() {
             // After a failure nothing may be written any more: it would leave a gap.
             Some(failure) => Err(failure.clone()),
@@ -233,15 +298,14 @@ fn run(mut connection: Connection, mut jobs: mpsc::Receiver<Job>, failure: &Once
                         }
                         _ => Ok(()),
                     };
-                    // Whoever asked may have gone away.
-                    let _ = job.done.send(result);
+                    job.tell(result);
                 }
             }
             Err(error) => {
                 // The first failure is the one to tell.
                 let error = failure.get_or_init(|| error);
                 for job in batch.drain(..) {
-                    let _ = job.done.send(Err(error.clone()));
+                    job.tell(Err(error.clone()));
                 }
             }
         }
@@ -257,21 +321,17 @@ fn commit(
     if batch.iter().all(|job| matches!(job.work, Work::Barrier)) {
         return Ok(vec![false; batch.len()]);
     }
-    let is_awaited = batch.iter().any(|job| match &job.work {
-        Work::Append(append) => append.durability == Durability::Synced,
-        Work::Change(durability, _) => *durability == Durability::Synced,
-        Work::Vacuum | Work::Checkpoint | Work::Barrier => false,
-    });
-    if is_awaited != *is_syncing {
-        let level = if is_awaited { "FULL" } else { "NORMAL" };
+    let is_synced = batch.iter().any(|job| job.work.is_synced());
+    if is_synced != *is_syncing {
+        let level = if is_synced { "FULL" } else { "NORMAL" };
         connection.pragma_update(None, "synchronous", level)?;
-        *is_syncing = is_awaited;
+        *is_syncing = is_synced;
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut conflicts = Vec::with_capacity(batch.len());
     for job in &mut *batch {
         conflicts.push(match &mut job.work {
-            Work::Append(append) => !write(&transaction, append)?,
+            Work::Append(append) => !append::write(&transaction, append)?,
             Work::Change(_, change) => {
                 if let Some(change) = change.take() {
                     change(&transaction)?;
@@ -291,107 +351,4 @@ fn commit(
         })?;
     }
     Ok(conflicts)
-}
-
-/// Writes an append unless it conflicts.
-pub(crate) fn write(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<bool> {
-    let Some(place) = place(transaction, append)? else {
-        return Ok(false);
-    };
-    let mut head = place.head;
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO events (run, seq, format, body, hash) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?;
-    let mut next = append.first;
-    for body in &append.bodies {
-        head = chain::next(head, FORMAT, body);
-        let seq = next.cast_signed();
-        insert.execute(params![place.number, seq, FORMAT, body, head.as_bytes()])?;
-        next += 1;
-    }
-    transaction
-        .prepare_cached(
-            "UPDATE runs SET events = ?2, head = ?3, parked = 0, wake_at = NULL WHERE number = ?1",
-        )?
-        .execute(params![place.number, next.cast_signed(), head.as_bytes()])?;
-    if place.is_parked {
-        transaction
-            .prepare_cached("DELETE FROM waits WHERE run = ?1")?
-            .execute([place.number])?;
-    }
-    if !append.documents.is_empty() {
-        let mut insert = transaction
-            .prepare_cached("INSERT OR IGNORE INTO documents (digest, run) VALUES (?1, ?2)")?;
-        for digest in &append.documents {
-            insert.execute(params![digest.as_bytes(), place.number])?;
-        }
-    }
-    if append.finished.is_some() || append.is_resumed {
-        let finished = append.finished.as_ref();
-        transaction
-            .prepare_cached(
-                "UPDATE runs SET finished_at = ?2, result = ?3, state = ?4, ended = ?5 \
-                 WHERE number = ?1",
-            )?
-            .execute(params![
-                place.number,
-                finished.map(|finished| finished.at.to_string()),
-                finished.map(|finished| &finished.result),
-                finished.map(|finished| finished.state),
-                finished.map(|finished| finished.at.as_microsecond()),
-            ])?;
-    }
-    Ok(true)
-}
-
-/// Where an append goes.
-struct Place {
-    number: i64,
-    head: Digest,
-    is_parked: bool,
-}
-
-/// The place of the append, if its first event is the run's next.
-fn place(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<Option<Place>> {
-    let id = append.run.as_str();
-    if append.first == 0 {
-        let Some(started) = &append.started else {
-            return Ok(None);
-        };
-        let group = started.group.as_ref();
-        let added = transaction
-            .prepare_cached(
-                "INSERT OR IGNORE INTO runs (id, workflow, started_at, plan, group_key, group_max) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![
-                id,
-                started.workflow,
-                started.at,
-                started.plan.as_bytes(),
-                group.map(|group| &group.key),
-                group.map(|group| group.max),
-            ])?;
-        return Ok((added > 0).then(|| Place {
-            number: transaction.last_insert_rowid(),
-            head: chain::start(&append.run),
-            is_parked: false,
-        }));
-    }
-    transaction
-        .prepare_cached(
-            "SELECT number, head, parked FROM runs \
-             WHERE id = ?1 AND events = ?2 AND (finished_at IS NULL) <> ?3",
-        )?
-        .query_row(
-            params![id, append.first.cast_signed(), append.is_resumed],
-            |row| {
-                Ok(Place {
-                    number: row.get(0)?,
-                    head: Digest::from_bytes(row.get(1)?),
-                    is_parked: row.get(2)?,
-                })
-            },
-        )
-        .optional()
 }

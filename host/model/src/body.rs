@@ -288,6 +288,7 @@ mod tests {
         check("a.txt", doubled, &long, Err("longer than 16777216 bytes"));
     }
 
+    /// Three quarters of what the binary's worker threads have.
     #[test]
     fn deep_templates_fit_the_stack_of_a_worker_thread() {
         let run = || {
@@ -311,7 +312,7 @@ mod tests {
             }
         };
         std::thread::Builder::new()
-            .stack_size(1400 << 10)
+            .stack_size(6 << 20)
             .spawn(run)
             .unwrap()
             .join()

@@ -1,5 +1,6 @@
 //! Tries what only the inside of the journal in SQLite can: full disks, damage, two owners.
 
+use docket_model::EventKind;
 use jiff::Timestamp;
 
 use super::*;
@@ -192,17 +193,64 @@ async fn a_conflict_is_told_to_those_who_made_it_and_to_nobody_else() {
         racers.spawn(async move { store.append(&run, 0, &[started(number)], durability).await });
     }
     let results = racers.join_all().await;
-    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
-    for result in results {
+    for result in &results {
         assert!(
             matches!(result, Ok(()) | Err(StoreError::Conflict(_))),
             "{result:?}"
         );
     }
+    // Ordered ones are queued, and told by what follows.
+    let kept = store.events(&run).await.unwrap();
+    assert_eq!(kept.len(), 1);
     store
         .append(&run, 1, &[started(1)], Durability::Synced)
         .await
         .unwrap();
+}
+
+/// What follows an append that did not happen does not happen either, and says so.
+#[tokio::test]
+async fn a_queued_append_that_conflicts_is_told_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("journal.db")).unwrap();
+    let run: RunId = "r-1".parse().unwrap();
+    store
+        .append(&run, 0, &[started(0)], Durability::Ordered)
+        .await
+        .unwrap();
+    store
+        .append(&run, 7, &[started(7)], Durability::Ordered)
+        .await
+        .unwrap();
+    let next = [started(8)];
+    let next = store.append(&run, 8, &next, Durability::Synced).await;
+    assert!(matches!(next, Err(StoreError::Conflict(_))));
+    assert_eq!(store.events(&run).await.unwrap().len(), 1);
+}
+
+/// Work that nobody waits for is committed together with what comes next, and by itself soon.
+#[tokio::test]
+async fn what_nobody_waits_for_lingers_for_a_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let run: RunId = "r-1".parse().unwrap();
+    let reader = Connection::open(&path).unwrap();
+    let version = || -> i64 {
+        reader
+            .pragma_query_value(None, "data_version", |row| row.get(0))
+            .unwrap()
+    };
+    let before = version();
+    store
+        .append(&run, 0, &[started(0)], Durability::Ordered)
+        .await
+        .unwrap();
+    // Nobody asks the store, which would make it hurry.
+    while version() == before {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(store.events(&run).await.unwrap().len(), 1);
 }
 
 /// What the journal is asked for often is found by an index, however many runs there are.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::ReadError;
-use crate::writer::{self, Append};
+use crate::append::{self, Append};
 
 pub(super) fn record(connection: &Connection, name: &str) -> Result<TriggerRecord, ReadError> {
     let mut statement = connection
@@ -64,7 +64,7 @@ pub(super) fn take(
             Some(key) => note.execute(params![name, key, append.run.as_str()])? > 0,
             None => true,
         };
-        if !is_new || !writer::write(transaction, &append)? {
+        if !is_new || !append::write(transaction, &append)? {
             continue;
         }
         started += 1;
