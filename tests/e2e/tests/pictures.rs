@@ -62,7 +62,7 @@ fn the_demo() {
 /// Ports, ids of runs and times are others each time.
 fn without_figures(picture: &str) -> String {
     let words = picture.split_whitespace().map(|word| {
-        let is_time = word.parse::<f64>().is_ok();
+        let is_time = word.contains('.') && word.parse::<f64>().is_ok();
         let is_run = word.starts_with("202") && word.matches('-').count() == 2;
         let is_page = word.starts_with("http://localhost:");
         if is_time || is_run || is_page {

@@ -18,6 +18,7 @@ const STORE: &str = "(i32.load offset=24 (local.get $call))";
 /// The end of `run`: its prepared result.
 const DONE: &str = "(i32.const 1024)";
 
+#[rustfmt::skip]
 pub(super) fn cases() -> Result<Vec<Case>> {
     let log = |reporter: &str, level: &str, pointer: &str, length: &str| {
         format!(
