@@ -5,11 +5,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use docket_e2e::{CrashingStore, Host, Lab, Unsynced};
 use docket_engine::{EngineError, StoreError};
-use docket_model::{Event, EventKind, RequestRecord, RunId, RunResult, Signal, StepPath};
+use docket_model::{Event, EventKind, Plan, RequestRecord, RunId, RunResult, Signal, StepPath};
 use docket_tenant::{Fault, FaultAction};
 use serde_json::{Map, Value, json};
 
@@ -49,6 +49,7 @@ async fn traces(lab: &Lab) -> Vec<String> {
 /// An example, with what it is given and told.
 struct Example {
     file: String,
+    plan: OnceLock<Plan>,
     run: RunId,
 }
 
@@ -56,6 +57,7 @@ impl Example {
     fn of(file: &str) -> Self {
         Self {
             file: file.to_owned(),
+            plan: OnceLock::new(),
             run: "r-1".parse().unwrap(),
         }
     }
@@ -103,8 +105,9 @@ impl Example {
         host: &Host,
         inputs: &Map<String, Value>,
     ) -> Result<RunResult, EngineError> {
-        let plan = host.plan(&self.file);
-        host.start(&self.run, &plan, inputs.clone()).await?;
+        // Made once: checking it takes longer than running it.
+        let plan = self.plan.get_or_init(|| host.plan(&self.file));
+        host.start(&self.run, plan, inputs.clone()).await?;
         if self.file == "approved-contract.yaml" {
             let yes = Signal::Decision {
                 path: StepPath {
