@@ -11,6 +11,7 @@ use docket_journal::SqliteStore;
 use docket_model::{ConnectionLimits, Plan, RunResult};
 use docket_tenant::TenantConfig;
 use futures_util::StreamExt as _;
+use serde_json::{Map, Value};
 
 const SENDER: &str = "contracts@contoso.example";
 const DOCUMENT: usize = 10_000;
@@ -47,7 +48,15 @@ pub(crate) async fn measure() {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let journal = Arc::new(SqliteStore::open(&folder.path().join("journal.db")).unwrap());
         let plain = Plain::new(&mut tenant, SENDER).await.with_journal(journal);
-        let sides = Sides { host, plan, plain };
+        // Both sides are given the document: to store it is not part of the comparison.
+        let inputs = host.confirmation(DOCUMENT);
+        let sides = Arc::new(Sides {
+            host,
+            plan,
+            inputs,
+            plain,
+            document: vec![b'%'; DOCUMENT],
+        });
         sides.turn("warm", 0, 16, 40).await;
         let mut number = 40;
         for (at_once, count) in mails {
@@ -98,13 +107,15 @@ fn tell(latency: &str, at_once: usize, count: usize, sums: [(Duration, Duration)
 struct Sides {
     host: Host,
     plan: Plan,
+    inputs: Map<String, Value>,
     plain: Plain,
+    document: Vec<u8>,
 }
 
 impl Sides {
     /// CPU and wall time of so many mails: the host's, and then the native program's.
     async fn turn(
-        &self,
+        self: &Arc<Self>,
         name: &str,
         first: usize,
         at_once: usize,
@@ -112,28 +123,36 @@ impl Sides {
     ) -> [(Duration, Duration); 2] {
         let began = Used::so_far();
         each(count, at_once, |number| {
-            self.ours(format!("{name}-{number}"))
+            let (sides, name) = (Arc::clone(self), format!("{name}-{number}"));
+            async move { sides.ours(&name).await }
         })
         .await;
         let ours = began.since();
-        let document = vec![b'%'; DOCUMENT];
         let began = Used::so_far();
         each(count, at_once, |number| {
-            self.plain.mail(first + number, &document)
+            let sides = Arc::clone(self);
+            async move { sides.plain.mail(first + number, &sides.document).await }
         })
         .await;
         [ours, began.since()]
     }
 
-    async fn ours(&self, name: String) {
-        let inputs = self.host.confirmation(DOCUMENT);
-        let result = self.host.run(&name, &self.plan, inputs).await;
+    async fn ours(&self, name: &str) {
+        let inputs = self.inputs.clone();
+        let result = self.host.run(name, &self.plan, inputs).await;
         assert!(matches!(result, RunResult::Succeeded { .. }), "{result:?}");
     }
 }
 
-async fn each<F: Future<Output = ()>>(count: usize, at_once: usize, work: impl Fn(usize) -> F) {
+/// Each in a task of its own, as a server has them.
+async fn each<F>(count: usize, at_once: usize, work: impl Fn(usize) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     futures_util::stream::iter(0..count)
-        .for_each_concurrent(at_once, work)
+        .for_each_concurrent(at_once, |number| {
+            let task = tokio::spawn(work(number));
+            async move { task.await.unwrap() }
+        })
         .await;
 }
