@@ -54,6 +54,7 @@ pub(crate) fn venv(root: &Path, work: &Path, lock: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Python: the one first in the path, or the system's, which is installed where there is neither.
 pub(crate) fn find_python() -> Result<PathBuf> {
     let good = |program: &str| -> bool {
         let asked = Command::new(program).arg("--version").output();
