@@ -13,7 +13,7 @@ pub(crate) fn run_suite(root: &Path) -> Result<ExitCode> {
     let folder = root.join("target/referees/editor");
     std::fs::create_dir_all(&folder)?;
     let source = root.join("tests/referees/editor");
-    let node = crate::referees::install_node(root, &folder, &source, &folder)?;
+    let node = crate::tools::install_node(root, &folder, &source, &folder)?;
     let mut test = crate::cargo(root);
     test.args([
         "test",

@@ -6,21 +6,17 @@
 //! standard output counts the cases: `{"passed":39,"failed":0,"skipped":0}`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::tally::Tally;
+use crate::tools::{find_node, find_python, put_first};
 
-/// The languages, by the names of the examples' folders and of the templates; and the program without
-/// which they are skipped.
-const LANGUAGES: [(&str, Option<&str>); 3] = [
-    ("rust", None),
-    ("js", Some("node")),
-    ("python", Some("python3")),
-];
+/// The languages, by the names of the examples' folders and of the templates.
+const LANGUAGES: [&str; 3] = ["rust", "js", "python"];
 
 /// What building leaves behind, and no example's source.
 const MADE: [&str; 4] = ["build", "node_modules", "target", "__pycache__"];
@@ -28,30 +24,27 @@ const MADE: [&str; 4] = ["build", "node_modules", "target", "__pycache__"];
 /// Builds and tests the examples, and a new project of each template (`new-rust`), whose name holds
 /// `only`.
 pub(crate) fn run(root: &Path, only: Option<&str>) -> Result<ExitCode> {
-    let mut build = crate::cargo(root);
-    // Of the whole workspace, as the tests build it, so that nothing is built twice.
-    build.args([
-        "build",
-        "--quiet",
-        "--locked",
-        "--workspace",
-        "--bin",
-        "docket",
-    ]);
-    ensure!(build.status()?.success(), "docket does not build");
+    crate::build(root, &["--quiet", "--bin", "docket"])?;
     let docket = root.join("target/debug/docket");
     let mut tally = Tally::default();
-    for (language, needs) in LANGUAGES {
+    for language in LANGUAGES {
         let template = format!("new-{language}");
         for name in [language, &template] {
             if only.is_some_and(|part| !name.contains(part)) {
                 continue;
             }
-            if let Some(program) = needs.filter(|program| !runs(program)) {
-                eprintln!("{name} is skipped: there is no {program} here");
-                tally.skipped += 1;
-                continue;
-            }
+            let runtime = match runtime(root, language) {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    eprintln!("{name} is skipped: {error:#}");
+                    tally.skipped += 1;
+                    continue;
+                }
+            };
+            let docket = Docket {
+                program: &docket,
+                runtime: runtime.as_deref(),
+            };
             match example(root, &docket, language, name) {
                 Ok((passed, failed)) => {
                     tally.passed += passed;
@@ -67,16 +60,44 @@ pub(crate) fn run(root: &Path, only: Option<&str>) -> Result<ExitCode> {
     Ok(tally.end())
 }
 
-fn runs(program: &str) -> bool {
-    Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .is_ok_and(|answer| answer.status.success())
+/// The Node or Python that a language's tools run on; Rust needs none.
+fn runtime(root: &Path, language: &str) -> Result<Option<PathBuf>> {
+    Ok(match language {
+        "js" => Some(find_node(root, &root.join("target/referees"))?.0),
+        "python" => Some(find_python()?),
+        _ => None,
+    })
+}
+
+/// The `docket` that is tried, and what its tools run on.
+struct Docket<'p> {
+    program: &'p Path,
+    runtime: Option<&'p Path>,
+}
+
+impl Docket<'_> {
+    fn plugins(&self, step: &str) -> Result<Command> {
+        let mut command = Command::new(self.program);
+        command.args(["plugins", step]).stdin(Stdio::null());
+        if let Some(runtime) = self.runtime {
+            put_first(&mut command, runtime)?;
+        }
+        Ok(command)
+    }
+
+    /// A step at an example's folder, about to run.
+    fn at(&self, step: &str, folder: &Path) -> Result<Command> {
+        eprintln!("docket plugins {step} {}", folder.display());
+        let mut command = self.plugins(step)?;
+        // One for both packages in Rust, so that what they share is built once.
+        let target = folder.with_file_name("cargo");
+        command.arg(folder).env("CARGO_TARGET_DIR", target);
+        Ok(command)
+    }
 }
 
 /// Builds, checks and tests one example or new project, and says how many cases passed and failed.
-fn example(root: &Path, docket: &Path, language: &str, name: &str) -> Result<(u64, u64)> {
+fn example(root: &Path, docket: &Docket<'_>, language: &str, name: &str) -> Result<(u64, u64)> {
     let place = root.join("target/examples");
     let folder = place.join(name);
     if folder.exists() {
@@ -86,8 +107,9 @@ fn example(root: &Path, docket: &Path, language: &str, name: &str) -> Result<(u6
         copy(&root.join("plugins/examples").join(name), &folder)?;
     } else {
         fs::create_dir_all(&place)?;
-        let status = Command::new(docket)
-            .args(["plugins", "new", name, "--lang", language, "--in"])
+        let status = docket
+            .plugins("new")?
+            .args([name, "--lang", language, "--in"])
             .arg(&place)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -105,15 +127,14 @@ fn example(root: &Path, docket: &Path, language: &str, name: &str) -> Result<(u6
         )?;
     }
     for step in ["build", "check"] {
-        let status = plugins(docket, step, &folder)
-            .stdout(Stdio::null())
-            .status()?;
+        let status = docket.at(step, &folder)?.stdout(Stdio::null()).status()?;
         ensure!(
             status.success(),
             "`docket plugins {step}` ended with {status}"
         );
     }
-    let output = plugins(docket, "test", &folder)
+    let output = docket
+        .at("test", &folder)?
         .arg("--json")
         .stderr(Stdio::inherit())
         .output()?;
@@ -124,23 +145,6 @@ fn example(root: &Path, docket: &Path, language: &str, name: &str) -> Result<(u6
         (Some(passed), Some(failed)) => Ok((passed, failed)),
         _ => anyhow::bail!("`docket plugins test` reported {report}"),
     }
-}
-
-/// Where the examples are.
-fn examples_folder(folder: &Path) -> &Path {
-    folder.parent().unwrap_or(folder)
-}
-
-fn plugins(docket: &Path, step: &str, folder: &Path) -> Command {
-    eprintln!("docket plugins {step} {}", folder.display());
-    let mut command = Command::new(docket);
-    command
-        .args(["plugins", step])
-        .arg(folder)
-        // One for both packages in Rust, so that what they share is built once.
-        .env("CARGO_TARGET_DIR", examples_folder(folder).join("cargo"))
-        .stdin(Stdio::null());
-    command
 }
 
 /// Copies an example's source; links become what they lead to.

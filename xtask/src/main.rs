@@ -10,13 +10,14 @@ mod guests;
 mod hostile;
 mod referees;
 mod tally;
+mod tools;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
@@ -148,6 +149,15 @@ pub(crate) fn cargo(root: &Path) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root);
     cargo
+}
+
+/// Builds these of the whole workspace, as the tests build them, so that nothing is built twice.
+pub(crate) fn build(root: &Path, what: &[&str]) -> Result<()> {
+    let mut build = cargo(root);
+    build.args(["build", "--locked", "--workspace"]).args(what);
+    let status = build.status().context("cargo cannot be started")?;
+    ensure!(status.success(), "{} does not build", what.join(" "));
+    Ok(())
 }
 
 /// Ends as the command ended.

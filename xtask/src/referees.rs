@@ -10,10 +10,11 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::tally::Tally;
+use crate::tools::{install_node, venv};
 
 /// What is refereed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -51,11 +52,6 @@ enum Language {
     Python,
     Node,
 }
-
-/// The oldest Node that the libraries support.
-const NODE: u32 = 20;
-/// The oldest Python that the lock files are made for.
-const PYTHON: (u32, u32) = (3, 11);
 
 /// What came of the cases.
 impl Tally {
@@ -157,17 +153,7 @@ struct Tenant {
 
 impl Tenant {
     fn start(root: &Path, work: &Path) -> Result<Self> {
-        let mut build = crate::cargo(root);
-        // Of the whole workspace, as the tests build it, so that nothing is built twice.
-        build.args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--workspace",
-            "--example",
-            "serve",
-        ]);
-        ensure!(build.status()?.success(), "the tenant does not build");
+        crate::build(root, &["--quiet", "--example", "serve"])?;
         let mut process = Command::new(root.join("target/debug/examples/serve"))
             .arg("--until-end-of-input")
             .stdin(Stdio::piped())
@@ -258,66 +244,6 @@ fn set_up_python(root: &Path, suite: Suite, work: &Path) -> Result<Runtime> {
     })
 }
 
-/// A virtual environment with the packages of a lock file, made again only when that changes.
-fn venv(root: &Path, work: &Path, lock: &str) -> Result<PathBuf> {
-    let folder = work.join(format!("python-{}", lock.trim_end_matches(".txt")));
-    let lock = root.join("tests/referees/python").join(lock);
-    let wanted =
-        fs::read_to_string(&lock).with_context(|| format!("reading {}", lock.display()))?;
-    let stamp = folder.join("installed.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(folder);
-    }
-    let python = find_python()?;
-    eprintln!("installing {} …", lock.display());
-    if folder.exists() {
-        fs::remove_dir_all(&folder)?;
-    }
-    let made = quiet(Command::new(&python).args(["-m", "venv"]).arg(&folder));
-    if made.is_err() {
-        // Debian keeps what it takes apart from Python itself.
-        crate::guests::install(&["python3-venv"])?;
-        quiet(Command::new(&python).args(["-m", "venv"]).arg(&folder))?;
-    }
-    let mut pip = Command::new(folder.join("bin/python"));
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ])
-    .args([
-        "--no-compile",
-        "--require-hashes",
-        "--only-binary",
-        ":all:",
-        "-r",
-    ])
-    .arg(&lock);
-    quiet(&mut pip)?;
-    fs::write(&stamp, wanted)?;
-    Ok(folder)
-}
-
-fn find_python() -> Result<PathBuf> {
-    let good = |program: &str| -> bool {
-        let asked = Command::new(program).arg("--version").output();
-        asked.is_ok_and(|answer| version(&String::from_utf8_lossy(&answer.stdout)) >= Some(PYTHON))
-    };
-    for attempt in 0..2 {
-        for program in ["python3", "/usr/bin/python3"] {
-            if good(program) {
-                return Ok(program.into());
-            }
-        }
-        if attempt == 0 {
-            crate::guests::install(&["python3", "python3-venv"])?;
-        }
-    }
-    bail!("there is no Python {}.{} or later here", PYTHON.0, PYTHON.1)
-}
-
 /// Node with the libraries of its lock file.
 fn set_up_node(root: &Path, work: &Path) -> Result<Runtime> {
     let folder = work.join("node");
@@ -326,103 +252,4 @@ fn set_up_node(root: &Path, work: &Path) -> Result<Runtime> {
         program,
         environment: BTreeMap::from([("NODE_PATH", folder.join("node_modules"))]),
     })
-}
-
-/// Installs what the lock file in `source` names into `folder`, again only when that changes; gives
-/// the Node to run it with.
-pub(crate) fn install_node(
-    root: &Path,
-    work: &Path,
-    source: &Path,
-    folder: &Path,
-) -> Result<PathBuf> {
-    let (program, npm) = find_node(root, work)?;
-    let lock = fs::read_to_string(source.join("package-lock.json"))?;
-    let stamp = folder.join("installed.json");
-    if !fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
-        eprintln!(
-            "installing {} …",
-            source.join("package-lock.json").display()
-        );
-        fs::create_dir_all(folder)?;
-        for file in ["package.json", "package-lock.json"] {
-            fs::copy(source.join(file), folder.join(file))?;
-        }
-        let mut install = Command::new(npm);
-        install
-            .args([
-                "ci",
-                "--ignore-scripts",
-                "--no-audit",
-                "--no-fund",
-                "--loglevel=error",
-            ])
-            .current_dir(folder);
-        if let Some(folder) = program.parent().filter(|folder| folder.is_absolute()) {
-            // npm is a script that looks for the node beside it.
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            let paths = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&path));
-            install.env("PATH", std::env::join_paths(paths)?);
-        }
-        quiet(&mut install)?;
-        fs::write(&stamp, lock)?;
-    }
-    Ok(program)
-}
-
-/// Node and npm: the machine's where they are new enough, else those that PyPI has.
-fn find_node(root: &Path, work: &Path) -> Result<(PathBuf, PathBuf)> {
-    let asked = Command::new("node").arg("--version").output();
-    let is_new = asked.is_ok_and(|answer| {
-        let text = String::from_utf8_lossy(&answer.stdout);
-        version(text.trim_start_matches('v')).is_some_and(|(major, _)| major >= NODE)
-    });
-    let has_npm = Command::new("npm")
-        .arg("--version")
-        .output()
-        .is_ok_and(|answer| answer.status.success());
-    if is_new && has_npm {
-        return Ok(("node".into(), "npm".into()));
-    }
-    let venv = venv(root, work, "requirements-node.txt").with_context(|| {
-        format!("there is no Node {NODE} or later here, and it cannot be installed")
-    })?;
-    Ok((venv.join("bin/node"), venv.join("bin/npm")))
-}
-
-/// Major and minor of `3.11.2`, or of a line that ends with it.
-fn version(text: &str) -> Option<(u32, u32)> {
-    let mut parts = text.split_whitespace().last()?.split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
-/// Runs a command whose output matters only when it fails.
-fn quiet(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("{program} cannot be started"))?;
-    ensure!(
-        output.status.success(),
-        "{program} ended with {}:\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::version;
-
-    #[test]
-    fn versions() {
-        let check = |text: &str, expected| assert_eq!(version(text), expected, "{text}");
-        check("Python 3.11.2\n", Some((3, 11)));
-        check("20.20.2", Some((20, 20)));
-        check("", None);
-        check("none", None);
-    }
 }

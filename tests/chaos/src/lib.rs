@@ -104,10 +104,10 @@ impl Rage {
     async fn rounds(&mut self, docket: &Binary, tenant: &Tenant) -> Result<()> {
         for round in 0..self.settings.rounds {
             // All of the round's chance is drawn here, whatever the round then has time for.
-            let new = self.orders.draw(round, &mut self.chance);
+            self.orders.draw(round, &mut self.chance);
             let life = Life::draw(round, &mut self.chance);
             self.weather.change(tenant.state(), &mut self.chance);
-            self.round(docket, tenant, new, life).await?;
+            self.round(docket, tenant, life).await?;
             if round % TOLD_EVERY == TOLD_EVERY - 1 {
                 self.tell(tenant, round + 1)?;
             }
@@ -115,13 +115,7 @@ impl Rage {
         Ok(())
     }
 
-    async fn round(
-        &mut self,
-        docket: &Binary,
-        tenant: &Tenant,
-        new: usize,
-        life: Life,
-    ) -> Result<()> {
+    async fn round(&mut self, docket: &Binary, tenant: &Tenant, life: Life) -> Result<()> {
         let mut served = Served::spawn(docket)?;
         match life {
             Life::FromStart(time) => tokio::time::sleep(time).await,
@@ -129,9 +123,10 @@ impl Rage {
                 served.answers(docket).await?;
                 let work = async {
                     // Broken off by the kill, or by an answer that the kill cut: both are repeated.
-                    let unfinished = served.unfinished(BACKLOG).await;
-                    if unfinished.is_ok_and(|runs| runs.len() < BACKLOG) {
-                        self.orders.place(new);
+                    match served.unfinished(BACKLOG).await {
+                        Ok(runs) if runs.len() < BACKLOG => self.orders.place(),
+                        Ok(_) => {}
+                        Err(error) => self.orders.note(error),
                     }
                     self.orders.start_all(&served).await;
                 };

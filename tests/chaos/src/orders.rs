@@ -92,8 +92,8 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// Draws the orders of a round, and says how many there are.
-    pub(crate) fn draw(&mut self, round: u32, chance: &mut StdRng) -> usize {
+    /// Draws the orders of a round.
+    pub(crate) fn draw(&mut self, round: u32, chance: &mut StdRng) {
         self.drawn.clear();
         for number in 0..chance.random_range(2..=9) {
             let id = format!("chaos-{round}-{number}");
@@ -108,26 +108,29 @@ impl Orders {
                 is_started: false,
             });
         }
-        self.drawn.len()
     }
 
     /// Places what was drawn.
-    pub(crate) fn place(&mut self, count: usize) {
-        let count = count.min(self.drawn.len());
-        self.placed.extend(self.drawn.drain(..count));
+    pub(crate) fn place(&mut self) {
+        self.placed.append(&mut self.drawn);
     }
 
     /// Starts whatever was placed and not answered. What is not answered this time stays.
     pub(crate) async fn start_all(&mut self, served: &Served) {
-        let waiting = self.placed.iter_mut().filter(|order| !order.is_started);
-        for order in waiting {
+        let Self {
+            placed, refused, ..
+        } = self;
+        for order in placed.iter_mut().filter(|order| !order.is_started) {
             match order.start(served).await {
                 Ok(()) => order.is_started = true,
-                Err(error) => self
-                    .refused
-                    .extend(error.downcast::<Refused>().ok().map(|no| no.0)),
+                Err(error) => refused.extend(refusal(error)),
             }
         }
+    }
+
+    /// Takes note of what kept the host from being asked for more.
+    pub(crate) fn note(&mut self, error: anyhow::Error) {
+        self.refused.extend(refusal(error));
     }
 
     pub(crate) fn are_all_started(&self) -> bool {
@@ -138,7 +141,7 @@ impl Orders {
         self.placed.iter().filter(|order| order.is_started).count()
     }
 
-    /// What the host answered to orders that it did not take.
+    /// What the host answered where it did not do what it was asked.
     pub(crate) fn refused(&self) -> &[String] {
         &self.refused
     }
@@ -146,6 +149,11 @@ impl Orders {
     pub(crate) fn placed(&self) -> &[Order] {
         &self.placed
     }
+}
+
+/// What the host said where it answered and refused; an answer that the kill cut says nothing.
+fn refusal(error: anyhow::Error) -> Option<String> {
+    error.downcast::<Refused>().ok().map(|no| no.0)
 }
 
 /// The project with the workflow.

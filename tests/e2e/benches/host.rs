@@ -3,15 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a measurement, run by hand")]
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use docket_e2e::measure::{fsync, is_wanted, row, status};
-use docket_e2e::{Host, Lab, Silent};
-use docket_model::{Plan, RunId, RunResult};
+use docket_e2e::{Host, Lab};
+use docket_model::{Plan, RunResult};
 use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
-use tokio_util::sync::CancellationToken;
 
 const ECHO: &str = "
 workflow: echo
@@ -26,13 +24,7 @@ steps:
 
 /// Runs a plan from start to end.
 async fn run(host: &Host, plan: &Plan, name: &str, inputs: Map<String, Value>) {
-    let run: RunId = name.parse().unwrap();
-    host.start(&run, plan, inputs).await.unwrap();
-    let result = host
-        .engine
-        .drive(&run, Arc::new(Silent), CancellationToken::new())
-        .await
-        .unwrap();
+    let result = host.run(name, plan, inputs).await;
     assert!(matches!(result, RunResult::Succeeded { .. }), "{result:?}");
 }
 

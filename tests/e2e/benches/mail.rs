@@ -4,17 +4,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a measurement, run by hand")]
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use docket_e2e::apart::{Apart, serve_if_asked};
 use docket_e2e::measure::{Used, is_wanted, reset_peak, row, status};
-use docket_e2e::{Ground, Host, Plain, Silent};
-use docket_model::{Plan, RunId, RunResult};
+use docket_e2e::{Ground, Host, Plain};
+use docket_model::{Plan, RunResult};
 use docket_tenant::{Attachment, Recipient, SeedMail, TenantConfig, ThrottleConfig};
 use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
-use tokio_util::sync::CancellationToken;
 
 /// How many confirmation mails each side sends, in turns of [`TURN`].
 const MAILS: usize = 1000;
@@ -75,14 +73,7 @@ fn tenant(name: &str) -> TenantConfig {
 }
 
 async fn run(host: &Host, plan: &Plan, name: &str, inputs: Map<String, Value>) -> Value {
-    let run: RunId = name.parse().unwrap();
-    host.start(&run, plan, inputs).await.unwrap();
-    let result = host
-        .engine
-        .drive(&run, Arc::new(Silent), CancellationToken::new())
-        .await
-        .unwrap();
-    match result {
+    match host.run(name, plan, inputs).await {
         RunResult::Succeeded { outputs } => outputs,
         other => panic!("{other:?}"),
     }

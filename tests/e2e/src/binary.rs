@@ -101,6 +101,20 @@ impl Binary {
         command
     }
 
+    /// Gives a connection the tenant's client secret.
+    ///
+    /// # Panics
+    /// Where it is not taken.
+    pub fn add_secret(&self, connection: &str, tenant: &Tenant) {
+        let secret = tenant.state().client_secret(DEMO_CLIENT_ID);
+        let file = self.project.join("secret");
+        std::fs::write(&file, secret.expect("a secret")).expect("a file");
+        let path = file.to_str().expect("text");
+        let added = self.run(&["connections", "add", connection, "--secret-file", path]);
+        assert!(added.status.success(), "{added:?}");
+        std::fs::remove_file(file).expect("removed");
+    }
+
     /// Runs it to its end.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Output {

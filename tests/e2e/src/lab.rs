@@ -9,7 +9,7 @@ use docket_engine::{Documents, Engine, EventStore, LogLevel, Ports, Reporter};
 use docket_journal::{FileDocuments, SqliteStore};
 use docket_model::{
     Catalog, CatalogPlugin, ConnectionKind, ConnectionLimits, ConnectionSpec, DocumentRef, Event,
-    Plan, RunId, SourceFile, StepPath, resolve_inputs,
+    Plan, RunId, RunResult, SourceFile, StepPath, resolve_inputs,
 };
 use docket_sandbox::{Limits, Sandbox, SandboxConfig};
 use docket_tenant::{DEMO_CLIENT_ID, Tenant, TenantConfig};
@@ -17,13 +17,16 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::LabClock;
 
 /// The name of the laboratory's connection.
 const CONNECTION: &str = "contoso";
-/// The account that it signs in.
+/// The name of the one with which everybody signs in for themselves.
+const PEOPLE: &str = "people";
+/// The account that the laboratory's connection signs in.
 pub(crate) const ACCOUNT: &str = "svc-docket@contoso.example";
 
 /// What a host needs to know of a tenant.
@@ -81,7 +84,7 @@ pub struct Lab {
 /// An open host; dropping it closes the data folder.
 pub struct Host {
     /// The engine.
-    pub engine: Engine,
+    pub engine: Arc<Engine>,
     /// The documents.
     pub documents: Arc<dyn Documents>,
     catalog: Catalog,
@@ -139,6 +142,12 @@ impl Lab {
     #[must_use]
     pub fn data(&self) -> &Path {
         self.ground.data()
+    }
+
+    /// Signs a user in for themselves, by the connection `people`. No host may be open.
+    pub async fn sign_in_user(&self, user: &str) {
+        let person = async |link: &Url| self.tenant.sign_in(link, user).await.expect("let in");
+        self.ground.sign_in_to(PEOPLE, Some(user), person).await;
     }
 
     /// Ends the tenant, and leaves the data folder for somebody to look at.
@@ -199,45 +208,60 @@ impl Ground {
         self.folder.path()
     }
 
-    fn spec(&self) -> BTreeMap<String, ConnectionSpec> {
+    fn specs(&self) -> BTreeMap<String, ConnectionSpec> {
         let origin = |url: &dyn ToString| url.to_string().trim_end_matches('/').to_owned();
-        let spec = ConnectionSpec {
-            account: Some(ACCOUNT.to_owned()),
+        let spec = |kind| ConnectionSpec {
             authority: origin(&self.facts.authority),
             endpoints: BTreeMap::from([
                 ("graph".to_owned(), origin(&self.facts.graph)),
                 ("outlook".to_owned(), origin(&self.facts.outlook)),
             ]),
+            allow_addresses: vec!["127.0.0.0/8".to_owned()],
+            ca_file: Some(self.folder.path().join("ca.pem")),
+            limits: self.limits,
+            ..ConnectionSpec::new(
+                kind,
+                self.facts.tenant_id.clone(),
+                DEMO_CLIENT_ID.to_owned(),
+            )
+        };
+        let shared = ConnectionSpec {
+            account: Some(ACCOUNT.to_owned()),
             mailboxes: Some(
                 ["contracts", "invoices"]
                     .map(|name| format!("{name}@contoso.example"))
                     .into(),
             ),
-            allow_addresses: vec!["127.0.0.0/8".to_owned()],
-            ca_file: Some(self.folder.path().join("ca.pem")),
-            limits: self.limits,
-            ..ConnectionSpec::new(
-                ConnectionKind::ServiceAccount,
-                self.facts.tenant_id.clone(),
-                DEMO_CLIENT_ID.to_owned(),
-            )
+            ..spec(ConnectionKind::ServiceAccount)
         };
-        BTreeMap::from([(CONNECTION.to_owned(), spec)])
+        BTreeMap::from([
+            (CONNECTION.to_owned(), shared),
+            (PEOPLE.to_owned(), spec(ConnectionKind::PerUser)),
+        ])
     }
 
     fn connections(&self) -> Connections {
         let key = KeySource::File(self.folder.path().join("vault.key"));
         let vault = Vault::open(&self.folder.path().join("vault"), &key).expect("a vault");
-        Connections::open(&self.spec(), vault, Arc::new(self.clock.clone())).expect("connections")
+        Connections::open(&self.specs(), vault, Arc::new(self.clock.clone())).expect("connections")
     }
 
     /// Signs the account in by the real flow; `person` opens the link in a browser, and says what
     /// the application answered in the end.
     pub async fn sign_in(&self, person: impl AsyncFnOnce(&Url) -> u16) {
+        self.sign_in_to(CONNECTION, None, person).await;
+    }
+
+    async fn sign_in_to(
+        &self,
+        connection: &str,
+        user: Option<&str>,
+        person: impl AsyncFnOnce(&Url) -> u16,
+    ) {
         let connections = self.connections();
         let secret = SecretString::from(self.facts.client_secret.as_str());
         connections
-            .set_client_secret(CONNECTION, &secret, None)
+            .set_client_secret(connection, &secret, None)
             .expect("stored");
         let redirect = LoopbackRedirect::bind().await.expect("loopback");
         let scopes = [
@@ -250,7 +274,7 @@ impl Ground {
         ]
         .map(str::to_owned);
         let begun = connections
-            .begin_sign_in(CONNECTION, None, Some(&redirect.redirect_uri()), &scopes)
+            .begin_sign_in(connection, user, Some(&redirect.redirect_uri()), &scopes)
             .expect("a sign-in");
         let (landed, answer) =
             tokio::join!(person(&begun.authorize_url), redirect.wait(&begun.state));
@@ -318,13 +342,12 @@ impl Ground {
             clock: Arc::new(self.clock.clone()),
             timer: Arc::new(self.clock.clone()),
         });
-        // The second is there for plans only.
         let connections = BTreeMap::from([
             (CONNECTION.to_owned(), ConnectionKind::ServiceAccount),
-            ("people".to_owned(), ConnectionKind::PerUser),
+            (PEOPLE.to_owned(), ConnectionKind::PerUser),
         ]);
         Host {
-            engine,
+            engine: Arc::new(engine),
             documents,
             catalog: Catalog {
                 plugins,
@@ -387,6 +410,23 @@ impl Host {
     ) -> Result<(), docket_engine::EngineError> {
         let inputs = resolve_inputs(plan, inputs).expect("inputs that fit");
         self.engine.start(run, plan, inputs).await
+    }
+
+    /// Starts a run, or finds it started, and drives it to its end.
+    ///
+    /// # Panics
+    /// Where it does not come to an end by itself.
+    pub async fn run(&self, run: &str, plan: &Plan, inputs: Map<String, Value>) -> RunResult {
+        let run: RunId = run.parse().expect("an id");
+        self.start(&run, plan, inputs).await.expect("a run");
+        let driven = self.drive(&run).await;
+        driven.unwrap_or_else(|error| panic!("run {run}: {error}"))
+    }
+
+    /// Drives a run until it ends or waits for somebody.
+    pub async fn drive(&self, run: &RunId) -> Result<RunResult, docket_engine::EngineError> {
+        let park = CancellationToken::new();
+        self.engine.drive(run, Arc::new(Silent), park).await
     }
 }
 

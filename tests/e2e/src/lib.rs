@@ -15,6 +15,7 @@ mod lab;
 pub mod measure;
 mod plain;
 mod project;
+mod registry;
 mod time;
 
 pub use binary::{Binary, program};
@@ -23,4 +24,5 @@ pub use desk::{Authorized, Desk};
 pub use lab::{Ground, Host, Lab, Silent, TenantFacts, components};
 pub use plain::Plain;
 pub use project::Project;
+pub use registry::Registry;
 pub use time::LabClock;

@@ -7,11 +7,11 @@ mod served;
 
 use std::process::Stdio;
 
+use docket_e2e::Desk;
 use docket_tenant::DEMO_CLIENT_ID;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{ChildStderr, Command};
-use url::Url;
+use tokio::process::Command;
 
 use self::served::{ANNA, Served, code};
 
@@ -20,22 +20,15 @@ const PASSPHRASE: &str = "a passphrase of the backup";
 const WRONG: &str = "this-is-not-the-client-secret";
 
 impl Served {
-    /// Starts `docket connections authorize` for a user, and gives what it prints.
-    fn authorize(
-        &self,
-        arguments: &[&str],
-    ) -> (
-        tokio::process::Child,
-        tokio::io::Lines<BufReader<ChildStderr>>,
-    ) {
+    /// `docket connections authorize people`, about to run.
+    fn authorize(&self, arguments: &[&str]) -> Command {
         let all = [&["connections", "authorize", "people"], arguments].concat();
-        let mut child = Command::from(self.docket.command(&all))
+        let mut command = Command::from(self.docket.command(&all));
+        command
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        (child, lines)
+            .kill_on_drop(true);
+        command
     }
 
     /// Stores a text in a file for a command.
@@ -79,20 +72,20 @@ async fn an_administrator_works_while_a_process_serves() {
     let waiting = served.json(&["runs", "list", "--waiting"]);
     assert_eq!(waiting["waiting"][0]["user"], ANNA, "{waiting}");
     for (who, expected) in [(BEN, 4), (ANNA, 0)] {
-        let (mut child, mut lines) = served.authorize(&["--user", ANNA, "--no-browser"]);
-        while let Some(line) = lines.next_line().await.unwrap() {
-            if let Ok(link) = Url::parse(line.trim())
-                && link.path().ends_with("/authorize")
-            {
-                served.lab.tenant.sign_in(&link, who).await.unwrap();
-            }
-        }
-        assert_eq!(child.wait().await.unwrap().code(), Some(expected), "{who}");
+        let command = served.authorize(&["--user", ANNA, "--no-browser"]);
+        let signed_in = Desk::authorize(command, async |link| {
+            served.lab.tenant.sign_in(link, who).await.unwrap();
+        });
+        assert_eq!(signed_in.await.code, Some(expected), "{who}");
     }
     assert_eq!(served.ended("r-1").await["state"], "succeeded");
 
     // Ben has no browser on this machine.
-    let (mut child, mut lines) = served.authorize(&["--user", BEN, "--device"]);
+    let mut child = served
+        .authorize(&["--user", BEN, "--device"])
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let said = lines.next_line().await.unwrap().unwrap();
     let user_code = said.split_whitespace().find(|word| {
         let word = word.trim_end_matches('.');
@@ -210,25 +203,9 @@ async fn an_administrator_works_while_a_process_serves() {
 async fn an_auditor_looks_at_records_while_a_process_serves() {
     let mut served = Served::start().await;
     served.sign_anna_in().await;
-    let file = served.docket.project().join("personal-confirmation.yaml");
-    let certificate = "documents/signature-certificate-2026-117.pdf";
-    let certificate = served.docket.project().join(certificate);
-    let document = format!("document=@{}", certificate.display());
-    let owner = format!("owner={ANNA}");
-    let said = served.succeeds(&[
-        "run",
-        file.to_str().unwrap(),
-        "--id",
-        "r-1",
-        "-i",
-        &owner,
-        "-i",
-        "to=ben.keller@fabrikam.example",
-        "-i",
-        "title=Loan",
-        "-i",
-        &document,
-    ]);
+    let ran = served.run_as_anna("r-1");
+    assert_eq!(code(&ran), Some(0), "{ran:?}");
+    let said = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap();
     // The steps are shown as they happen.
     let step = said.lines().find(|line| line.contains("exchange/send"));
     assert!(step.is_some_and(|line| line.contains('✓')), "{said}");
@@ -265,7 +242,7 @@ async fn an_auditor_looks_at_records_while_a_process_serves() {
     let taken = served.json(&["runs", "documents", "r-1", "--to", to.to_str().unwrap()]);
     let name = taken["documents"][0]["name"].as_str().unwrap();
     let written = std::fs::read(to.join(name)).unwrap();
-    assert_eq!(written, std::fs::read(&certificate).unwrap());
+    assert_eq!(written, std::fs::read(served.certificate()).unwrap());
     for path in [
         "/api/runs/none/documents",
         "/api/runs/none/receipt",

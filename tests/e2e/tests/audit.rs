@@ -4,26 +4,17 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::process::Output;
-use std::sync::Arc;
 
-use docket_e2e::{Binary, Lab, Silent};
-use docket_model::{RunId, RunResult};
+use docket_e2e::{Binary, Lab};
+use docket_model::RunResult;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 /// A laboratory in which one confirmation was sent, as the run r-1.
 async fn confirmed() -> Lab {
     let lab = Lab::start().await;
     let host = lab.open().await;
-    let run: RunId = "r-1".parse().unwrap();
     let plan = host.plan("signed-contract-confirmation.yaml");
-    host.start(&run, &plan, host.confirmation(20_000))
-        .await
-        .unwrap();
-    let driven = host
-        .engine
-        .drive(&run, Arc::new(Silent), CancellationToken::new());
-    let result = driven.await.unwrap();
+    let result = host.run("r-1", &plan, host.confirmation(20_000)).await;
     assert!(matches!(result, RunResult::Succeeded { .. }), "{result:?}");
     lab
 }

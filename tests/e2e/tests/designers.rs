@@ -392,18 +392,3 @@ fn the_examples_pass_their_tests() {
         }
     }
 }
-
-/// `UPDATE=1` writes the picture.
-#[test]
-fn the_picture_in_the_docs_is_fresh() {
-    assert!(components().exists());
-    let workflow = examples().join("approved-contract.yaml");
-    let drawn = over_examples(&["graph", workflow.to_str().unwrap()]);
-    assert!(drawn.status.success(), "{}", text(&drawn.stderr));
-    let file = examples().join("../docs/approved-contract.svg");
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&file, &drawn.stdout).unwrap();
-    }
-    let committed = fs::read_to_string(&file).unwrap_or_default();
-    assert_eq!(committed, text(&drawn.stdout), "UPDATE=1 draws it anew");
-}

@@ -3,12 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::path::Path;
-use std::sync::Arc;
 
-use docket_e2e::{Lab, Silent};
-use docket_model::{RunId, RunResult};
+use docket_e2e::Lab;
+use docket_model::RunResult;
 use serde_json::{Map, json};
-use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
 async fn the_examples_are_plans() {
@@ -32,13 +30,8 @@ async fn the_examples_are_plans() {
 async fn the_morning_mail_counts_what_nobody_has_read() {
     let lab = Lab::start().await;
     let host = lab.open().await;
-    let run: RunId = "r-morning".parse().unwrap();
     let plan = host.plan("unread-invoices.yaml");
-    host.start(&run, &plan, Map::new()).await.unwrap();
-    let driven = host
-        .engine
-        .drive(&run, Arc::new(Silent), CancellationToken::new());
-    match driven.await.unwrap() {
+    match host.run("r-morning", &plan, Map::new()).await {
         RunResult::Succeeded { outputs } => assert_eq!(outputs, json!({"unread": 4})),
         other => panic!("{other:?}"),
     }

@@ -2,27 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
-use std::sync::Arc;
-
-use docket_e2e::{Host, Lab, Silent};
-use docket_model::{FailureClass, RunId, RunResult};
+use docket_e2e::{Host, Lab};
+use docket_model::{FailureClass, RunResult};
 use docket_sandbox::Limits;
 use docket_tenant::{Fault, FaultAction};
 use serde_json::{Map, Value, json};
-use tokio_util::sync::CancellationToken;
 
 const HEAD: &str =
     "workflow: test\non: {manual: }\nconnections: {exchange: contoso, graph-import: contoso}\n";
 
 /// Runs a workflow with these steps and inputs.
 async fn run(host: &Host, name: &str, rest: &str, inputs: Map<String, Value>) -> RunResult {
-    let run: RunId = name.parse().unwrap();
     let plan = host.plan_of("test.yaml", &format!("{HEAD}{rest}"));
-    host.start(&run, &plan, inputs).await.unwrap();
-    let driven = host
-        .engine
-        .drive(&run, Arc::new(Silent), CancellationToken::new());
-    driven.await.unwrap()
+    host.run(name, &plan, inputs).await
 }
 
 /// The messages of a mailbox: folder, subject, attachments, and the whole.
@@ -154,14 +146,8 @@ async fn the_example_books_every_invoice_once() {
     let host = lab.open().await;
     let lost = Fault::next("POST", "*/send", FaultAction::ResetAfter).nth(2);
     lab.tenant.state().add_fault(lost);
-    let run: RunId = "r-1".parse().unwrap();
-    host.start(&run, &host.plan("book-invoices.yaml"), Map::new())
-        .await
-        .unwrap();
-    let driven = host
-        .engine
-        .drive(&run, Arc::new(Silent), CancellationToken::new());
-    let result = driven.await.unwrap();
+    let plan = host.plan("book-invoices.yaml");
+    let result = host.run("r-1", &plan, Map::new()).await;
     let RunResult::Succeeded { outputs } = result else {
         panic!("{result:?}");
     };

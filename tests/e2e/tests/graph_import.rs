@@ -2,13 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
-use std::sync::Arc;
-
-use docket_e2e::{Lab, Silent};
-use docket_model::{RunId, RunResult};
+use docket_e2e::Lab;
+use docket_model::RunResult;
 use docket_tenant::{Attachment, Fault, FaultAction, Recipient, SeedMail, TenantConfig};
 use serde_json::{Map, Value};
-use tokio_util::sync::CancellationToken;
 
 const MAILBOX: &str = "invoices@contoso.example";
 
@@ -20,14 +17,8 @@ async fn import(lab: &Lab, action: &str, with: &str) -> Value {
          - id: import\n    uses: graph-import/{action}\n    with: {with}\n\
          outputs: {{found: \"${{{{ steps.import.output }}}}\"}}\n"
     );
-    let run: RunId = "r-1".parse().unwrap();
-    host.start(&run, &host.plan_of("test.yaml", &text), Map::new())
-        .await
-        .unwrap();
-    let driven = host
-        .engine
-        .drive(&run, Arc::new(Silent), CancellationToken::new());
-    match driven.await.unwrap() {
+    let plan = host.plan_of("test.yaml", &text);
+    match host.run("r-1", &plan, Map::new()).await {
         RunResult::Succeeded { outputs } => outputs["found"].clone(),
         other => panic!("{with}: {other:?}"),
     }

@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+
+use docket_e2e::{Registry, program};
 
 const SECTION: &str = "## From nothing to a published plugin";
 
@@ -28,37 +29,6 @@ fn blocks(page: &str) -> Vec<String> {
     blocks
 }
 
-/// Debian's registry on a free port; `None` where it is not installed.
-fn registry(folder: &Path) -> Option<(Child, String)> {
-    let config = folder.join("registry.yml");
-    let storage = folder.join("registry");
-    let text = format!(
-        "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"127.0.0.1:0\"}}\n",
-        storage.display()
-    );
-    fs::write(&config, text).unwrap();
-    let mut process = Command::new("docker-registry")
-        .arg("serve")
-        .arg(&config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .ok()?;
-    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-    let address = lines.find_map(|line| {
-        let line = line.ok()?;
-        let (_, rest) = line.split_once("listening on ")?;
-        Some(rest.split(['"', ',', ' ']).next()?.to_owned())
-    });
-    // It must not wait for a reader of its log.
-    std::thread::spawn(move || lines.for_each(drop));
-    Some((
-        process,
-        address.expect("the registry says where it listens"),
-    ))
-}
-
 #[test]
 fn every_command_of_the_guide_works() {
     let page = fs::read_to_string(root().join("plugins/README.md")).unwrap();
@@ -67,22 +37,19 @@ fn every_command_of_the_guide_works() {
     let folder = tempfile::tempdir().unwrap();
     let work = folder.path().join("work");
     fs::create_dir(&work).unwrap();
-    let registry = registry(folder.path());
+    let registry = Registry::start();
     // One script, as a person has one shell: `cd` counts for what follows.
     let mut script = "set -eu\n".to_owned();
     for block in &blocks {
         if block.contains("$REGISTRY") && registry.is_none() {
-            eprintln!("skipped: there is no docker-registry here; `cargo xtask test` installs it");
             continue;
         }
         script.push_str(block);
     }
-    let test = std::env::current_exe().unwrap();
-    // `target/debug/deps/test-1234` stands beside `target/debug/docket`.
-    let programs = test.ancestors().nth(2).unwrap().to_owned();
+    let programs = program().parent().unwrap().to_owned();
     let path = std::env::var_os("PATH").unwrap();
     let paths = std::iter::once(programs).chain(std::env::split_paths(&path));
-    let address = registry.as_ref().map(|(_, address)| address.as_str());
+    let address = registry.as_ref().map(|registry| registry.address.as_str());
     let output = Command::new("sh")
         .args(["-c", &script])
         .current_dir(&work)
@@ -95,10 +62,6 @@ fn every_command_of_the_guide_works() {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    if let Some((mut process, _)) = registry {
-        process.kill().unwrap();
-        process.wait().unwrap();
-    }
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{said}");

@@ -1,20 +1,26 @@
 //! Holds every request of the plugins, and every answer of the tenant to them, against the OpenAPI
 //! description of Graph mail.
 //!
-//! The description lies beside the repository, in `shared/graph/openapi-mail.json`; where it is missing, the workflows run all the same, and what they requested is only counted.
+//! Where the description is missing, the workflows run all the same, and what they requested is only
+//! counted.
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+#[path = "../../tenant/tests/contract/description.rs"]
+mod description;
+
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use docket_e2e::{Host, Lab, Silent};
-use docket_model::{RunId, RunResult};
-use docket_tenant::{Origin, Recorded};
+use docket_engine::Triggers;
+use docket_model::RunResult;
+use docket_tenant::{Attachment, Origin, Recipient, Recorded, SeedMail};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
+
+use self::description::Description;
 
 /// Every action that the example workflows leave out, and every option that changes a request.
 const FURTHER: &str = r#"
@@ -148,18 +154,12 @@ steps:
 const UNKNOWN_QUERY: [&str; 3] = ["$skiptoken", "$deltatoken", "changeType"];
 
 async fn run(host: &Host, id: &str, workflow: &str, inputs: Map<String, Value>) {
-    let run: RunId = id.parse().unwrap();
     let plan = if workflow.ends_with(".yaml") {
         host.plan(workflow)
     } else {
         host.plan_of("further.yaml", workflow)
     };
-    host.start(&run, &plan, inputs).await.unwrap();
-    let result = host
-        .engine
-        .drive(&run, Arc::new(Silent), CancellationToken::new())
-        .await
-        .unwrap();
+    let result = host.run(id, &plan, inputs).await;
     assert!(
         matches!(result, RunResult::Succeeded { .. }),
         "{id}: {result:?}"
@@ -167,7 +167,7 @@ async fn run(host: &Host, id: &str, workflow: &str, inputs: Map<String, Value>) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_request_and_answer_fits_the_description() {
+async fn every_request_of_a_step_fits_the_description() {
     let lab = Lab::start().await;
     let host = lab.open().await;
     lab.tenant.state().clear_requests();
@@ -195,6 +195,57 @@ async fn every_request_and_answer_fits_the_description() {
     run(&host, "r-2", "import-invoices.yaml", Map::new()).await;
     run(&host, "r-3", FURTHER, inputs).await;
 
+    let operations = fits(&lab);
+    assert!(
+        operations.is_none_or(|found| found.len() >= 15),
+        "too little was asked"
+    );
+    let requests = lab.tenant.state().requests();
+    let uploads = requests.iter().filter(|one| one.origin == Origin::Outlook);
+    assert!(uploads.count() > 2, "large files went to the upload origin");
+}
+
+/// What no step asks: a source's first walk, what came since, and its listing by time.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_of_a_source_fits_the_description() {
+    let lab = Lab::start().await;
+    let host = lab.open().await;
+    let state = lab.tenant.state();
+    state.clear_requests();
+    let triggers = Triggers::new(Arc::clone(&host.engine), Arc::new(Silent));
+    triggers.set(vec![Arc::new(host.plan("answer-invoices.yaml"))]);
+    let shutdown = CancellationToken::new();
+    let sender = Recipient::named("Fabrikam", "billing@fabrikam.example");
+    let mut mail = SeedMail::text("invoices@contoso.example", sender, "Invoice 7", "Attached.");
+    mail.attachments = vec![Attachment::file("7.pdf", "application/pdf", vec![b'%'; 10])];
+    let polled = async {
+        // A poll a minute, by a clock that waits for nobody; the folder is listed every ten minutes.
+        let asked_for = async |count: u64| {
+            let asked = state.throttle_counts().requests + count;
+            while state.throttle_counts().requests < asked {
+                tokio::task::yield_now().await;
+            }
+        };
+        asked_for(5).await;
+        state.add_message(&mail).unwrap();
+        asked_for(60).await;
+        shutdown.cancel();
+    };
+    tokio::join!(triggers.serve(shutdown.clone()), polled);
+
+    let Some(operations) = fits(&lab) else { return };
+    let has = |end: &str| operations.iter().any(|one| one.ends_with(end));
+    assert!(
+        has("/messages/delta()") && has("/messages"),
+        "{operations:#?}"
+    );
+    let asked = state.requests();
+    assert!(asked.iter().any(|one| one.query.contains("$deltatoken=")));
+}
+
+/// Holds every request to Graph so far, and its answer, to the description; gives the operations that
+/// they were. Without a description they are only counted.
+fn fits(lab: &Lab) -> Option<BTreeSet<String>> {
     let requests = lab.tenant.state().requests();
     let graph: Vec<&Recorded> = requests
         .iter()
@@ -206,9 +257,8 @@ async fn every_request_and_answer_fits_the_description() {
             "without a description: {} requests were only counted",
             graph.len()
         );
-        return;
+        return None;
     };
-    description.checks();
     let mut problems = Vec::new();
     let mut operations = BTreeSet::new();
     for one in graph {
@@ -218,37 +268,10 @@ async fn every_request_and_answer_fits_the_description() {
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
-    assert!(operations.len() >= 15, "{operations:#?}");
-    let uploads = requests
-        .iter()
-        .filter(|one| one.origin == Origin::Outlook)
-        .count();
-    assert!(uploads > 2, "large files went to the upload origin");
+    Some(operations)
 }
 
-/// The description with OpenAPI's words in those of JSON Schema.
-struct Description(Value);
-
 impl Description {
-    fn read() -> Option<Self> {
-        let text = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .ancestors()
-            .map(|folder| folder.join("shared/graph/openapi-mail.json"))
-            .find_map(|path| std::fs::read_to_string(path).ok())?;
-        let mut value = serde_json::from_str(&text).unwrap();
-        plain(&mut value);
-        Some(Self(value))
-    }
-
-    /// The check itself can fail.
-    fn checks(&self) {
-        let wrong = self.fits(
-            &json!({"$ref": "#/components/schemas/microsoft.graph.message"}),
-            &json!({"subject": 7}),
-        );
-        assert!(!wrong.is_empty(), "a number is no subject");
-    }
-
     /// The operation of a recorded request, or what is wrong with request and answer.
     fn check(&self, one: &Recorded) -> Result<String, Vec<String>> {
         let name = format!("{} {}", one.method, one.path);
@@ -340,19 +363,6 @@ impl Description {
             .and_then(|reference| self.0.pointer(reference.strip_prefix('#')?))
             .unwrap_or(value)
     }
-
-    /// What of `value` does not fit; no schema is no demand.
-    fn fits(&self, schema: &Value, value: &Value) -> Vec<String> {
-        if schema.is_null() {
-            return Vec::new();
-        }
-        let whole = json!({"allOf": [schema], "components": self.0["components"]});
-        let schema = jsonschema::options().build(&whole).unwrap();
-        schema
-            .iter_errors(value)
-            .map(|error| format!("{}: {error}", error.instance_path()))
-            .collect()
-    }
 }
 
 /// How many steps of a template are fixed, if the path is one of its kind.
@@ -376,20 +386,4 @@ fn matching(template: &str, steps: &[String]) -> Option<usize> {
         fixed += 1;
     }
     Some(fixed)
-}
-
-fn plain(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.values_mut().for_each(plain);
-            if map.remove("nullable") == Some(json!(true)) {
-                let inner = Value::Object(std::mem::take(map));
-                map.insert("anyOf".into(), json!([{"type": "null"}, inner]));
-            }
-            // A word of OpenAPI's that JSON Schema does not know.
-            map.remove("discriminator");
-        }
-        Value::Array(list) => list.iter_mut().for_each(plain),
-        _ => {}
-    }
 }

@@ -1,158 +1,92 @@
-//! Plugins from a real registry: Debian's `docker-registry` on a free port of this machine. Where it is
-//! not installed (`cargo xtask test` does that), the tests say so and pass.
+//! Plugins from a real registry. Where `docker-registry` is not installed (`cargo xtask test` does that),
+//! the tests say so and pass.
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use docket_connections::{Fetch, Fetched, Fetcher};
-use docket_e2e::{Project, components};
+use docket_e2e::{Project, Registry, components};
 use docket_model::Digest;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use url::Url;
 
-/// A registry of its own; dropping it ends it.
-struct Registry {
-    process: Child,
-    address: String,
-    _folder: TempDir,
+async fn send(registry: &Registry, method: &str, path: &str, fetch: Fetch) -> Fetched {
+    let url = Url::parse(&format!("http://{}/v2/{path}", registry.address)).unwrap();
+    let fetch = Fetch {
+        limit: 64 << 20,
+        ..fetch
+    };
+    Fetcher::new().send(method, &url, fetch).await.unwrap()
 }
 
-impl Registry {
-    /// `None` where the program is not there.
-    fn start() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("config.yml");
-        let storage = folder.path().join("storage");
-        let text = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: \"127.0.0.1:0\"}}\n",
-            storage.display()
-        );
-        fs::write(&config, text).unwrap();
-        let started = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn();
-        let Ok(mut process) = started else {
-            eprintln!("skipped: there is no docker-registry here; `cargo xtask test` installs it");
-            return None;
-        };
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let address = lines.find_map(|line| {
-            let line = line.ok()?;
-            let (_, rest) = line.split_once("listening on ")?;
-            Some(rest.split(['"', ',', ' ']).next()?.to_owned())
-        });
-        // It must not wait for a reader of its log.
-        std::thread::spawn(move || lines.for_each(drop));
-        let address = address.expect("the registry says where it listens");
-        Some(Self {
-            process,
-            address,
-            _folder: folder,
-        })
-    }
-
-    fn reference(&self, rest: &str) -> String {
-        format!("oci://{}/{rest}", self.address)
-    }
-
-    async fn send(&self, method: &str, path: &str, fetch: Fetch) -> Fetched {
-        let url = Url::parse(&format!("http://{}/v2/{path}", self.address)).unwrap();
-        let fetch = Fetch {
-            limit: 64 << 20,
-            ..fetch
-        };
-        Fetcher::new().send(method, &url, fetch).await.unwrap()
-    }
-
-    async fn manifest(&self, path: &str) -> (Value, Digest) {
-        let accept = "application/vnd.oci.image.manifest.v1+json";
-        let fetch = Fetch {
-            headers: vec![("accept".to_owned(), accept.to_owned())],
-            ..Fetch::default()
-        };
-        let answer = self.send("GET", path, fetch).await;
-        assert_eq!(answer.status, 200, "{path}");
-        let digest = Digest::of(&answer.body);
-        (serde_json::from_slice(&answer.body).unwrap(), digest)
-    }
-
-    async fn put_blob(&self, repository: &str, bytes: &[u8]) -> Value {
-        let begun = self
-            .send(
-                "POST",
-                &format!("{repository}/blobs/uploads/"),
-                Fetch::default(),
-            )
-            .await;
-        let mut url = begun.url.join(begun.header("location").unwrap()).unwrap();
-        let digest = Digest::of(bytes);
-        url.query_pairs_mut()
-            .append_pair("digest", &digest.to_string());
-        let fetch = Fetch {
-            body: bytes.to_vec().into(),
-            limit: 1 << 20,
-            ..Fetch::default()
-        };
-        let answer = Fetcher::new().send("PUT", &url, fetch).await.unwrap();
-        assert_eq!(answer.status, 201);
-        json!({"mediaType": "application/octet-stream", "digest": digest, "size": bytes.len()})
-    }
-
-    /// Signs a manifest as `cosign sign --key` does, for what the payload says is its digest.
-    async fn sign(
-        &self,
-        repository: &str,
-        manifest: Digest,
-        payload_says: Digest,
-        key: &EcdsaKeyPair,
-    ) {
-        let payload = json!({
-            "critical": {
-                "identity": {"docker-reference": repository},
-                "image": {"docker-manifest-digest": payload_says},
-                "type": "cosign container image signature",
-            },
-            "optional": null,
-        })
-        .to_string();
-        let signature = key.sign(&SystemRandom::new(), payload.as_bytes()).unwrap();
-        let config = self.put_blob(repository, b"{}").await;
-        let mut layer = self.put_blob(repository, payload.as_bytes()).await;
-        layer["mediaType"] = "application/vnd.dev.cosign.simplesigning.v1+json".into();
-        layer["annotations"] =
-            json!({"dev.cosignproject.cosign/signature": STANDARD.encode(signature.as_ref())});
-        let media_type = "application/vnd.oci.image.manifest.v1+json";
-        let text = json!({
-            "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer],
-        });
-        let fetch = Fetch {
-            headers: vec![("content-type".to_owned(), media_type.to_owned())],
-            body: text.to_string().into_bytes().into(),
-            ..Fetch::default()
-        };
-        let path = format!("{repository}/manifests/sha256-{}.sig", manifest.to_hex());
-        assert_eq!(self.send("PUT", &path, fetch).await.status, 201);
-    }
+async fn manifest(registry: &Registry, path: &str) -> (Value, Digest) {
+    let accept = "application/vnd.oci.image.manifest.v1+json";
+    let fetch = Fetch {
+        headers: vec![("accept".to_owned(), accept.to_owned())],
+        ..Fetch::default()
+    };
+    let answer = send(registry, "GET", path, fetch).await;
+    assert_eq!(answer.status, 200, "{path}");
+    let digest = Digest::of(&answer.body);
+    (serde_json::from_slice(&answer.body).unwrap(), digest)
 }
 
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+async fn put_blob(registry: &Registry, repository: &str, bytes: &[u8]) -> Value {
+    let path = format!("{repository}/blobs/uploads/");
+    let begun = send(registry, "POST", &path, Fetch::default()).await;
+    let mut url = begun.url.join(begun.header("location").unwrap()).unwrap();
+    let digest = Digest::of(bytes);
+    url.query_pairs_mut()
+        .append_pair("digest", &digest.to_string());
+    let fetch = Fetch {
+        body: bytes.to_vec().into(),
+        limit: 1 << 20,
+        ..Fetch::default()
+    };
+    let answer = Fetcher::new().send("PUT", &url, fetch).await.unwrap();
+    assert_eq!(answer.status, 201);
+    json!({"mediaType": "application/octet-stream", "digest": digest, "size": bytes.len()})
+}
+
+/// Signs a manifest as `cosign sign --key` does, for what the payload says is its digest.
+async fn sign(
+    registry: &Registry,
+    repository: &str,
+    manifest: Digest,
+    payload_says: Digest,
+    key: &EcdsaKeyPair,
+) {
+    let payload = json!({
+        "critical": {
+            "identity": {"docker-reference": repository},
+            "image": {"docker-manifest-digest": payload_says},
+            "type": "cosign container image signature",
+        },
+        "optional": null,
+    })
+    .to_string();
+    let signature = key.sign(&SystemRandom::new(), payload.as_bytes()).unwrap();
+    let config = put_blob(registry, repository, b"{}").await;
+    let mut layer = put_blob(registry, repository, payload.as_bytes()).await;
+    layer["mediaType"] = "application/vnd.dev.cosign.simplesigning.v1+json".into();
+    layer["annotations"] =
+        json!({"dev.cosignproject.cosign/signature": STANDARD.encode(signature.as_ref())});
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let text = json!({
+        "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer],
+    });
+    let fetch = Fetch {
+        headers: vec![("content-type".to_owned(), media_type.to_owned())],
+        body: text.to_string().into_bytes().into(),
+        ..Fetch::default()
+    };
+    let path = format!("{repository}/manifests/sha256-{}.sig", manifest.to_hex());
+    assert_eq!(send(registry, "PUT", &path, fetch).await.status, 201);
 }
 
 fn component(name: &str) -> String {
@@ -175,7 +109,7 @@ async fn a_plugin_is_published_and_added_and_pinned() {
     let pushed = push("graph-import");
 
     // The layout that `wkg` writes.
-    let (manifest, digest) = registry.manifest("team/mail/manifests/1.0.0").await;
+    let (manifest, digest) = manifest(&registry, "team/mail/manifests/1.0.0").await;
     assert_eq!(pushed["manifest"], digest.to_string());
     assert_eq!(
         manifest["config"]["mediaType"],
@@ -187,7 +121,7 @@ async fn a_plugin_is_published_and_added_and_pinned() {
         "team/mail/blobs/{}",
         manifest["config"]["digest"].as_str().unwrap()
     );
-    let config = registry.send("GET", &config, Fetch::default()).await;
+    let config = send(&registry, "GET", &config, Fetch::default()).await;
     let config: Value = serde_json::from_slice(&config.body).unwrap();
     assert_eq!(config["architecture"], "wasm");
     assert_eq!(config["os"], "wasip2");
@@ -281,16 +215,19 @@ async fn only_what_the_right_key_signed_is_added() {
     let (_, err) = project.ends(&["plugins", "add", &file, "--yes"], 3);
     assert!(err.contains("has no signature by a key"), "{err}");
 
-    registry
-        .sign("acme/mail", manifest, manifest, &theirs)
-        .await;
+    sign(&registry, "acme/mail", manifest, manifest, &theirs).await;
     refused();
     // A good signature of something else, put where this one's belongs.
-    registry
-        .sign("acme/mail", manifest, Digest::of(b"another"), &ours)
-        .await;
+    sign(
+        &registry,
+        "acme/mail",
+        manifest,
+        Digest::of(b"another"),
+        &ours,
+    )
+    .await;
     refused();
-    registry.sign("acme/mail", manifest, manifest, &ours).await;
+    sign(&registry, "acme/mail", manifest, manifest, &ours).await;
     project.ends(&add, 0);
     assert!(project.path("docket.lock").exists());
 

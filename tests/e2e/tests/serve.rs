@@ -125,8 +125,7 @@ async fn runs_start_once_wait_for_people_and_end() {
     assert_eq!(waiting["waiting"][0]["user"], ANNA, "{waiting}");
     served.sign_anna_in().await;
     // It goes on by itself.
-    while served.rests("r-anna").await["state"] == "waiting" {}
-    assert_eq!(served.rests("r-anna").await["state"], "succeeded");
+    assert_eq!(served.ended("r-anna").await["state"], "succeeded");
     let connections = served.get("/api/connections").await;
     assert_eq!(
         connections["connections"][1]["signed-in"][0]["account"], ANNA,
@@ -161,7 +160,8 @@ async fn the_command_line_talks_to_the_serving_process() {
     );
     let approved = docket.run(&["runs", "approve", "r-ask", "ask", "--by", "Eva"]);
     assert_eq!(code(&approved), Some(0), "{approved:?}");
-    while served.rests("r-ask").await["waits-for"][0]["kind"] == "approval" {}
+    let is_asked = |run: &Value| run["waits-for"][0]["kind"] == "approval";
+    served.run_is("r-ask", |run| !is_asked(run)).await;
     // In the midst of it the process ends; another one goes on where it was.
     served.end();
     served.again();
@@ -181,26 +181,7 @@ async fn the_command_line_talks_to_the_serving_process() {
     let outputs = &ended["result"]["outputs"];
     assert_eq!(outputs, &json!({"by": "Eva", "sum": {"eur": 7}}), "{ended}");
 
-    let document = docket
-        .project()
-        .join("documents/signature-certificate-2026-117.pdf");
-    let document = format!("document=@{}", document.display());
-    let file = docket.project().join("personal-confirmation.yaml");
-    let arguments = [
-        "run",
-        file.to_str().unwrap(),
-        "--id",
-        "r-mail",
-        "-i",
-        "owner=anna@contoso.example",
-        "-i",
-        "to=ben.keller@fabrikam.example",
-        "-i",
-        "title=Loan",
-        "-i",
-        &document,
-    ];
-    let waits = docket.run(&arguments);
+    let waits = served.run_as_anna("r-mail");
     assert_eq!(code(&waits), Some(4), "{waits:?}");
     let said = String::from_utf8_lossy(&waits.stderr);
     assert!(

@@ -7,7 +7,6 @@ mod served;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,12 +16,10 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use self::served::{ANNA, Served, code};
+use self::served::{ANNA, Served, code, until};
 
 /// How many runs need Anna.
 const RUNS: usize = 50;
-/// Longer than anything here takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
 const MAIL: &str = "
 public-url: http://localhost:8080
 sign-in-hook:
@@ -31,19 +28,6 @@ sign-in-hook:
     from: contracts@contoso.example
     administrator: ben@contoso.example
 ";
-
-/// Asks again until it is so.
-async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let asked = async {
-        loop {
-            if let Some(found) = ask().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, asked).await.unwrap()
-}
 
 /// Who must sign in, once somebody was told, or could not be.
 async fn told(served: &Served) -> Value {

@@ -11,6 +11,8 @@ fn main() -> Result<ExitCode> {
         .skip(1)
         .any(|argument| argument == "--json");
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        // As the host's own: expressions and schemas are read by recursion.
+        .thread_stack_size(8 << 20)
         .enable_all()
         .build()?;
     let report = runtime.block_on(docket_hostile::run(docket_hostile::all()?))?;

@@ -1,6 +1,6 @@
 //! Runs the cases, each beside a neighbour, and gathers the verdicts.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use docket_model::StepResult;
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -82,7 +82,11 @@ impl Report {
 pub async fn run(cases: Vec<Case>) -> Result<Report> {
     let world = World::start().await?;
     let verdicts: Vec<Result<(usize, Verdict)>> = stream::iter(cases.into_iter().enumerate())
-        .map(async |(n, case)| Ok((n, beside_a_neighbour(&world, n, case).await?)))
+        .map(async |(n, case)| {
+            let name = case.name;
+            let verdict = beside_a_neighbour(&world, n, case).await;
+            Ok((n, verdict.with_context(|| format!("the case {name}"))?))
+        })
         .buffer_unordered(SIDE_BY_SIDE)
         .collect()
         .await;

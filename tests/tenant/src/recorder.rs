@@ -100,7 +100,11 @@ impl Recorder {
         if self.capacity == 0 {
             return;
         }
-        self.secrets.extend(secrets::of(call, reply));
+        let answered = reply.map_or_else(Vec::new, secrets::of_answer);
+        // What it answered in secret is not kept: tokens, and the URLs of upload sessions.
+        let is_secret = !answered.is_empty();
+        self.secrets.extend(secrets::of_request(call));
+        self.secrets.extend(answered);
         let headers = HEADERS
             .iter()
             .filter_map(|name| {
@@ -117,11 +121,6 @@ impl Recorder {
         } else {
             Bytes::new()
         };
-        // The answer to createUploadSession is a secret.
-        let is_secret = call
-            .path
-            .to_ascii_lowercase()
-            .ends_with("createuploadsession");
         let answer = match reply {
             Some(reply) if !is_secret => kept(reply),
             _ => Bytes::new(),
@@ -169,7 +168,7 @@ impl Recorder {
         heads.map(|entry| entry.head.clone()).collect()
     }
 
-    /// Every secret that went over the wire so far.
+    /// Every secret that went over the wire so far, where requests are recorded at all.
     pub(crate) fn secrets(&self) -> Vec<String> {
         self.secrets.iter().cloned().collect()
     }

@@ -20,9 +20,13 @@ const NAMES: [&str; 11] = [
     "refresh_token",
     "secret",
 ];
+/// The shortest; what is shorter is a word.
+const SHORTEST: usize = 20;
+/// No answer with a secret is as large.
+const LARGEST: usize = 64 << 10;
 
-/// The secrets of one exchange.
-pub(crate) fn of(call: &Call, reply: Option<&Reply>) -> Vec<String> {
+/// The secrets that a request carries.
+pub(crate) fn of_request(call: &Call) -> Vec<String> {
     let mut found = Vec::new();
     form(call.query.as_bytes(), &mut found);
     if call
@@ -34,22 +38,44 @@ pub(crate) fn of(call: &Call, reply: Option<&Reply>) -> Vec<String> {
     if let Some((_, credential)) = call.header("authorization").and_then(|v| v.split_once(' ')) {
         found.push(credential.to_owned());
     }
-    let Some(reply) = reply else { return found };
+    found.retain(|secret| secret.len() >= SHORTEST);
+    found
+}
+
+/// The secrets that an answer carries.
+pub(crate) fn of_answer(reply: &Reply) -> Vec<String> {
+    let mut found = Vec::new();
     if let Some(target) = reply.headers.get(LOCATION).and_then(|v| v.to_str().ok()) {
         url(target, &mut found);
     }
-    if let Ok(Value::Object(fields)) = serde_json::from_slice(&reply.body) {
-        for (name, value) in &fields {
-            match value.as_str() {
-                Some(text) if NAMES.contains(&name.as_str()) => found.push(text.to_owned()),
-                Some(text) if name == "uploadUrl" => url(text, &mut found),
-                _ => {}
+    if reply.body.len() <= LARGEST
+        && let Ok(value) = serde_json::from_slice(&reply.body)
+    {
+        json(&value, &mut found);
+    }
+    found.retain(|secret| secret.len() >= SHORTEST);
+    found
+}
+
+/// At any depth: the answer to a batch holds other answers.
+fn json(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value.as_str() {
+                    // The `code` of an error is none.
+                    Some(text) if name != "code" && NAMES.contains(&name.as_str()) => {
+                        found.push(text.to_owned());
+                    }
+                    Some(text) if name == "uploadUrl" => url(text, found),
+                    Some(_) => {}
+                    None => json(value, found),
+                }
             }
         }
+        Value::Array(values) => values.iter().for_each(|value| json(value, found)),
+        _ => {}
     }
-    // An error's `code` is a word, and no secret.
-    found.retain(|secret| secret.len() >= 20);
-    found
 }
 
 fn url(text: &str, found: &mut Vec<String>) {

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use docket_e2e::apart::Apart;
 use docket_e2e::measure::{Used, row};
-use docket_e2e::{Host, Plain, Silent};
+use docket_e2e::{Host, Plain};
 use docket_journal::SqliteStore;
-use docket_model::{ConnectionLimits, Plan, RunId, RunResult};
+use docket_model::{ConnectionLimits, Plan, RunResult};
 use docket_tenant::TenantConfig;
 use futures_util::StreamExt as _;
 use serde_json::{Map, Value};
-use tokio_util::sync::CancellationToken;
 
 const SENDER: &str = "contracts@contoso.example";
 const DOCUMENT: usize = 10_000;
@@ -139,15 +138,8 @@ impl Sides {
     }
 
     async fn ours(&self, name: &str) {
-        let run: RunId = name.parse().unwrap();
         let inputs = self.inputs.clone();
-        self.host.start(&run, &self.plan, inputs).await.unwrap();
-        let result = self
-            .host
-            .engine
-            .drive(&run, Arc::new(Silent), CancellationToken::new())
-            .await
-            .unwrap();
+        let result = self.host.run(name, &self.plan, inputs).await;
         assert!(matches!(result, RunResult::Succeeded { .. }), "{result:?}");
     }
 }

@@ -4,14 +4,17 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
+use std::time::Duration;
 
 use docket_e2e::{Binary, Lab};
-use docket_tenant::DEMO_CLIENT_ID;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
 pub(crate) const ANNA: &str = "anna@contoso.example";
+/// Longer than anything here takes, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A serving process over a laboratory.
 pub(crate) struct Served {
@@ -32,12 +35,7 @@ impl Served {
     pub(crate) async fn start_with(more: &str) -> Self {
         let lab = Lab::start().await;
         let docket = Binary::over(&lab);
-        let secret = lab.tenant.state().client_secret(DEMO_CLIENT_ID).unwrap();
-        let file = lab.data().join("secret");
-        std::fs::write(&file, secret).unwrap();
-        let file = file.to_str().unwrap();
-        let added = docket.run(&["connections", "add", "people", "--secret-file", file]);
-        assert!(added.status.success(), "{added:?}");
+        docket.add_secret("people", &lab.tenant);
         std::fs::write(
             docket.project().join("ask.yaml"),
             "workflow: ask
@@ -133,22 +131,46 @@ outputs:
 
     /// A run once it has ended or waits.
     pub(crate) async fn rests(&self, run: &str) -> Value {
-        loop {
-            let run = self.get(&format!("/api/runs/{run}?wait=true")).await;
-            if run["state"] != "unfinished" {
-                return run;
-            }
-        }
+        self.run_is(run, |run| run["state"] != "unfinished").await
     }
 
     /// A run once it has ended.
     pub(crate) async fn ended(&self, run: &str) -> Value {
-        loop {
-            let run = self.rests(run).await;
-            if run["state"] != "waiting" {
-                return run;
-            }
-        }
+        let is_over = |run: &Value| run["state"] != "unfinished" && run["state"] != "waiting";
+        self.run_is(run, is_over).await
+    }
+
+    /// A run once it is so.
+    pub(crate) async fn run_is(&self, run: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let path = format!("/api/runs/{run}?wait=true");
+        until(async || Some(self.get(&path).await).filter(&is_so)).await
+    }
+
+    /// Runs the example that sends as Anna, by the command line.
+    pub(crate) fn run_as_anna(&self, run: &str) -> Output {
+        let file = self.docket.project().join("personal-confirmation.yaml");
+        let owner = format!("owner={ANNA}");
+        let document = format!("document=@{}", self.certificate().display());
+        self.docket.run(&[
+            "run",
+            file.to_str().unwrap(),
+            "--id",
+            run,
+            "-i",
+            &owner,
+            "-i",
+            "to=ben.keller@fabrikam.example",
+            "-i",
+            "title=Loan",
+            "-i",
+            &document,
+        ])
+    }
+
+    /// A document of the project.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        let file = "documents/signature-certificate-2026-117.pdf";
+        self.docket.project().join(file)
     }
 
     /// Anna signs in by the page of the server.
@@ -202,6 +224,20 @@ impl Drop for Served {
     }
 }
 
+/// Asks again until it is so.
+pub(crate) async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asked = async {
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, asked).await;
+    found.expect("it was not so in time")
+}
+
 /// Starts to serve, with the most talkative log in a file, and gives the address once it answers.
 fn serve(lab: &Lab, docket: &Binary) -> (Child, String) {
     let log = OpenOptions::new()
@@ -219,7 +255,10 @@ fn serve(lab: &Lab, docket: &Binary) -> (Child, String) {
     let mut line = String::new();
     let mut lines = BufReader::new(process.stdout.take().unwrap());
     lines.read_line(&mut line).unwrap();
-    let said: Value = serde_json::from_str(&line).unwrap();
+    let said: Value = serde_json::from_str(&line).unwrap_or_else(|_| {
+        let log = lab.data().join("serve.log");
+        panic!("it does not serve: {line}: see {}", log.display())
+    });
     (process, said["url"].as_str().unwrap().to_owned())
 }
 

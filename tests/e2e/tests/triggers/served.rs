@@ -5,7 +5,7 @@ use std::process::Output;
 use docket_e2e::{Binary, Lab};
 use serde_json::{Value, json};
 
-use crate::base::Served;
+use crate::base::{Served, until};
 
 impl Served {
     /// Serves a project that has these workflows alone, by their files' names.
@@ -42,18 +42,12 @@ impl Served {
 
     /// Goes on once so many runs have ended, and gives them all.
     pub(crate) async fn all_ended(&self, count: usize) -> Vec<Value> {
-        loop {
+        let enough = async || {
             let runs = self.runs().await;
             let ended = runs.iter().filter(|run| !run["finished-at"].is_null());
-            if ended.count() >= count {
-                return runs;
-            }
-            // Asks for the end of one that has none yet.
-            if let Some(open) = runs.iter().find(|run| run["finished-at"].is_null()) {
-                let id = open["id"].as_str().unwrap();
-                self.get(&format!("/api/runs/{id}?wait=true")).await;
-            }
-        }
+            (ended.count() >= count).then_some(runs)
+        };
+        until(enough).await
     }
 
     /// The trigger whose name begins so.
@@ -66,12 +60,8 @@ impl Served {
 
     /// Goes on once a schedule or source is so, and knows when it goes on.
     pub(crate) async fn trigger_is(&self, name: &str, state: &str) -> Value {
-        loop {
-            let trigger = self.trigger(name).await;
-            if trigger["state"] == state && trigger["next-at"].is_string() {
-                return trigger;
-            }
-        }
+        let is_so = |one: &Value| one["state"] == state && one["next-at"].is_string();
+        until(async || Some(self.trigger(name).await).filter(is_so)).await
     }
 
     pub(crate) async fn metrics(&self) -> String {

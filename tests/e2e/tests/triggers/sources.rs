@@ -2,10 +2,10 @@
 //! back.
 
 use docket_e2e::{Binary, Lab};
-use docket_tenant::{Attachment, DEMO_CLIENT_ID, Recipient, SeedMail};
+use docket_tenant::{Attachment, Recipient, SeedMail};
 use serde_json::json;
 
-use crate::base::{ANNA, Served};
+use crate::base::{ANNA, Served, until};
 
 const MAILBOX: &str = "invoices@contoso.example";
 
@@ -154,12 +154,7 @@ outputs: {subject: '${{ inputs.subject }}'}
 ";
     let lab = Lab::start().await;
     let docket = Binary::over(&lab);
-    let secret = lab.tenant.state().client_secret(DEMO_CLIENT_ID).unwrap();
-    let file = lab.data().join("secret");
-    std::fs::write(&file, secret).unwrap();
-    let file = file.to_str().unwrap();
-    let added = docket.run(&["connections", "add", "people", "--secret-file", file]);
-    assert!(added.status.success(), "{added:?}");
+    docket.add_secret("people", &lab.tenant);
     let yaml = docket.project().join("docket.yaml");
     let project = std::fs::read_to_string(&yaml).unwrap();
     let hook = "public-url: http://localhost:8080
@@ -178,9 +173,7 @@ sign-in-hook:
 
     // She is asked, by a run that is not the source's.
     let asked = format!("Inbox: Please sign in as {ANNA}");
-    while !served.mail(ANNA).await.contains(&asked) {
-        served.all_ended(0).await;
-    }
+    until(async || served.mail(ANNA).await.contains(&asked).then_some(())).await;
     served.sign_anna_in().await;
     served.trigger_is("mine/source", "waiting").await;
     comes(&served.lab, ANNA, "For you", false);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::base::Served;
+use crate::base::{Served, until};
 
 fn every(name: &str, time: &str, said: &str) -> String {
     format!(
@@ -103,11 +103,12 @@ async fn a_workflow_that_changes_is_read_again_and_a_broken_one_goes_on_as_it_wa
     // Mended, and told by a signal: runs say what it says then.
     std::fs::write(&file, every("tick", "1s", "second")).unwrap();
     served.signal("-HUP");
-    while !outputs(&served)
-        .await
-        .iter()
-        .any(|one| one["said"] == "second")
-    {}
+    until(async || {
+        let outputs = outputs(&served).await;
+        let mut said = outputs.iter().map(|one| &one["said"]);
+        said.any(|said| said == "second").then_some(())
+    })
+    .await;
     let yearly = served.trigger("yearly").await;
     assert_eq!(yearly["state"], "waiting", "{yearly}");
 
@@ -151,18 +152,18 @@ async fn triggers_are_listed_and_reset_with_and_without_a_serving_process() {
         serde_json::from_slice(&done.stdout).unwrap()
     };
     served.trigger_is("hourly/schedule", "waiting").await;
-    loop {
+    until(async || {
         let one = list(&served)["triggers"][0].clone();
         assert_eq!(one["name"], "hourly/schedule");
         assert_eq!(
             (&one["kind"], &one["started"]),
             (&json!("schedule"), &json!(0))
         );
-        if one["next-at"].is_string() {
-            break;
-        }
-    }
-    while reset(&served, "hourly/schedule")["was-set"] != true {}
+        one["next-at"].is_string().then_some(())
+    })
+    .await;
+    let was_set = || reset(&served, "hourly/schedule")["was-set"] == true;
+    until(async || was_set().then_some(())).await;
     assert_eq!(reset(&served, "hourly/nothing")["was-set"], false);
     served.end();
     let quiet = list(&served);

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use docket_model::FailureClass::LimitExceeded;
 
-use crate::case::{Attack, Case, Expect};
+use super::guest;
+use crate::case::{Case, Expect};
 use crate::guest::Guest;
 
 /// The reporter's handle.
@@ -17,6 +18,7 @@ const STORE: &str = "(i32.load offset=24 (local.get $call))";
 /// The end of `run`: its prepared result.
 const DONE: &str = "(i32.const 1024)";
 
+#[rustfmt::skip]
 pub(super) fn cases() -> Result<Vec<Case>> {
     let log = |reporter: &str, level: &str, pointer: &str, length: &str| {
         format!(
@@ -80,13 +82,6 @@ pub(super) fn cases() -> Result<Vec<Case>> {
     ];
     cases
         .into_iter()
-        .map(|(name, tries, guest, expect)| {
-            Ok(Case {
-                name,
-                tries,
-                attack: Attack::Guest(guest.component()?),
-                expect,
-            })
-        })
+        .map(|(name, tries, written, expect)| guest(name, tries, &written, expect))
         .collect()
 }

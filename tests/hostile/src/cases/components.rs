@@ -80,7 +80,7 @@ fn components() -> Result<Vec<Case>> {
             "garbled",
             "is a component with a byte changed",
             garbled(&good),
-            "",
+            "this is not WebAssembly",
         ),
         refused(
             "too-large",
@@ -142,7 +142,12 @@ fn components() -> Result<Vec<Case>> {
             pages(60_000)?,
             "are allowed",
         ),
-        refused("nested", "nests 2,000 components", nested(2000), ""),
+        refused(
+            "nested",
+            "nests 2,000 components",
+            nested(2000),
+            "does not export",
+        ),
         refused(
             "start-spins",
             "computes for ever before it is asked anything",
@@ -332,7 +337,7 @@ fn descriptions() -> Vec<(&'static str, &'static str, Change, &'static str)> {
             "schema-pattern",
             "has a pattern that takes gigabytes",
             schema(json!({"pattern": "((a{1000}){1000}){1000}"})),
-            "",
+            "{1000}\" is not a",
         ),
     ]
 }

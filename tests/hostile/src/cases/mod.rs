@@ -6,10 +6,11 @@ mod components;
 mod limits;
 mod requests;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::case::{Attack, Case, Expect};
+use crate::guest::Guest;
 
 /// Every case.
 ///
@@ -37,6 +38,16 @@ fn act(
         attack: Attack::Probe("echo", action, input),
         expect,
     }
+}
+
+/// A case of a guest that is written as text.
+fn guest(name: &'static str, tries: &'static str, guest: &Guest, expect: Expect) -> Result<Case> {
+    Ok(Case {
+        name,
+        tries,
+        attack: Attack::Guest(guest.component().context(name)?),
+        expect,
+    })
 }
 
 /// A case of requests that the probe sends one by one.

@@ -226,7 +226,8 @@ impl TenantState {
     }
 
     /// Every secret that went over the wire since the start, for searches in what others wrote: client
-    /// secrets, codes, verifiers, access, refresh and id tokens, and the tokens of upload URLs.
+    /// secrets, codes, verifiers, access, refresh and id tokens, and the tokens of upload URLs. None
+    /// where [`crate::TenantConfig::recorded_requests`] is zero.
     pub fn secrets(&self) -> Vec<String> {
         lock(&self.0.recorder).secrets()
     }

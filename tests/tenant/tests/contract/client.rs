@@ -132,14 +132,6 @@ pub(crate) async fn refusal(answer: Response) -> (u16, String) {
     )
 }
 
-/// A file about Graph that lies beside the repository and is not part of it.
-pub(crate) fn shared(name: &str) -> Option<String> {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .map(|folder| folder.join("shared/graph").join(name))
-        .find_map(|path| std::fs::read_to_string(path).ok())
-}
-
 /// A message to `to`.
 pub(crate) fn mail(subject: &str, to: &str) -> Value {
     serde_json::json!({

@@ -10,6 +10,7 @@ mod administration;
 mod assertions;
 mod client;
 mod clients;
+mod description;
 mod faults;
 mod folders;
 mod identity;

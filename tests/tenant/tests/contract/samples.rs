@@ -8,7 +8,8 @@ use docket_tenant::{Recipient, SeedMail};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::client::{ANNA, SERVICE, World, mail, shared};
+use crate::client::{ANNA, SERVICE, World, mail};
+use crate::description::shared;
 
 /// Exchanges that are not replayed as they stand, and why.
 const SKIPPED: &[(&str, &str)] = &[

@@ -183,3 +183,27 @@ async fn plain_http_keeps_its_own_origin() {
         StatusCode::CREATED
     );
 }
+
+/// An upload URL is a secret wherever it stands in an answer.
+#[tokio::test]
+async fn an_upload_url_in_a_batch_is_known_as_a_secret_and_not_kept() {
+    let world = World::contoso().await;
+    let draft = world.post("/me/messages", &mail("large", ANNA), 201).await;
+    let item = json!({"attachmentType": "file", "name": "a", "size": SIZE});
+    let batch = json!({"requests": [{
+        "id": "1", "method": "POST",
+        "url": format!(
+            "/me/messages/{}/attachments/createUploadSession",
+            draft["id"].as_str().unwrap().replace('=', "%3D")
+        ),
+        "headers": {"Content-Type": "application/json"},
+        "body": {"AttachmentItem": item},
+    }]});
+    let answer = world.post("/$batch", &batch, 200).await;
+    let url = answer["responses"][0]["body"]["uploadUrl"].as_str();
+    let (_, token) = url.unwrap().split_once("authtoken=").unwrap();
+    let state = world.tenant.state();
+    assert!(state.secrets().iter().any(|secret| secret == token));
+    let kept = serde_json::to_string(&state.requests()).unwrap();
+    assert!(kept.contains("$batch") && !kept.contains(token));
+}
