@@ -112,6 +112,8 @@ impl<'v> WrittenDocument<'v> {
     }
 }
 
+type Replace<'r, E> = dyn FnMut(&Map<String, Value>) -> Result<Value, E> + 'r;
+
 /// A value in which each object that has one of the keys `marks` is replaced, at any depth.
 ///
 /// # Errors
@@ -119,7 +121,7 @@ impl<'v> WrittenDocument<'v> {
 pub fn replace_marked<E>(
     value: &Value,
     marks: &[&str],
-    replace: &mut dyn FnMut(&Map<String, Value>) -> Result<Value, E>,
+    replace: &mut Replace<'_, E>,
 ) -> Result<Value, E> {
     match value {
         Value::Array(items) => items

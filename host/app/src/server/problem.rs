@@ -15,7 +15,7 @@ use crate::host::{engine_failed, store_failed};
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
-    failed: Failed,
+    failed: Box<Failed>,
     /// What is wrong with the inputs, one by one.
     inputs: Vec<InputProblem>,
     /// How to be let in, with 401.
@@ -32,10 +32,10 @@ impl Problem {
         Self::failed(status, Failed::new(Exit::Invalid, detail))
     }
 
-    const fn failed(status: StatusCode, failed: Failed) -> Self {
+    fn failed(status: StatusCode, failed: Failed) -> Self {
         Self {
             status,
-            failed,
+            failed: Box::new(failed),
             inputs: Vec::new(),
             challenge: BEARER,
         }

@@ -166,7 +166,7 @@ impl Drive {
     /// Waits for whatever comes first: an attempt's end, an order, a word from outside, or a time.
     async fn wait(&mut self, until: Option<Timestamp>) {
         enum Came {
-            Ended(Option<Result<Ended, tokio::task::JoinError>>),
+            Ended(Option<Box<Result<Ended, tokio::task::JoinError>>>),
             Told(Option<Told>),
             Other,
         }
@@ -180,14 +180,14 @@ impl Drive {
         let orders = self.orders.clone();
         let is_free = self.ending.is_none();
         let came = tokio::select! {
-            joined = self.attempts.join_next() => Came::Ended(joined),
+            joined = self.attempts.join_next() => Came::Ended(joined.map(Box::new)),
             told = self.inbox.recv(), if is_free => Came::Told(told),
             () = due, if is_free => Came::Other,
             () = orders.cancel.cancelled(), if is_free => Came::Other,
             () = orders.park.cancelled(), if is_free => Came::Other,
         };
         let done = match came {
-            Came::Ended(Some(joined)) => self.take(joined).await,
+            Came::Ended(Some(joined)) => self.take(*joined).await,
             Came::Told(Some(told)) => self.hear(told).await,
             Came::Ended(None) | Came::Told(None) | Came::Other => Ok(()),
         };

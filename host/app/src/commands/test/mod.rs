@@ -107,7 +107,7 @@ pub(crate) async fn run(global: &Global, arguments: &TestArgs) -> Result<Exit> {
     let ended = run_all(&bench, cases, arguments.at_once).await?;
     tell(&ended, global.json);
     if let Some(file) = &arguments.junit {
-        files::write(file, &junit::report(&ended))?;
+        files::write(file, junit::report(&ended))?;
     }
     let is_good = ended
         .iter()
