@@ -12,6 +12,7 @@ use docket_sandbox::{Limits, Sandbox};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+mod epochs;
 mod languages;
 
 #[path = "../tests/sandbox/guests.rs"]
@@ -44,7 +45,7 @@ fn main() {
         languages::measure();
     }
     if is_wanted("epoch_overhead") {
-        languages::epoch_overhead();
+        epochs::overhead();
     }
     divan::main();
 }
