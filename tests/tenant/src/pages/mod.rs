@@ -316,9 +316,9 @@ fn show(state: &TenantState, message: &Message, here: &str, crumb: &(String, Str
 
 fn chip(here: &str, file: &Attachment) -> String {
     let size = match file.len() {
-        bytes if bytes < 1024 => format!("{bytes} B"),
-        bytes if bytes < 1024 * 1024 => format!("{} KB", bytes / 1024),
-        bytes => format!("{:.1} MB", bytes as f64 / 1_048_576.0),
+        bytes if bytes < 1000 => format!("{bytes} B"),
+        bytes if bytes < 1_000_000 => format!("{:.1} KB", bytes as f64 / 1e3),
+        bytes => format!("{:.1} MB", bytes as f64 / 1e6),
     };
     let inline = if file.is_inline { ", inline" } else { "" };
     format!(
