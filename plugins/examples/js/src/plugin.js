@@ -3,6 +3,12 @@
 // A webhook cannot be asked what it has received. So a message whose reply was lost is never sent
 // again: the step ends with `outcome-unknown`, and a person looks into the room.
 
+import { Client } from "docket:processor/http@0.1.0";
+
+// The bindings that componentize-js makes lack the class of a resource without methods, and miss it when
+// a call comes with a token. Their scope is not this one; its functions are made in it.
+Client.constructor("globalThis.import_http_0_1_0$Token ??= class Token {}")();
+
 const manifest = {
   id: "chat-webhook",
   version: "0.1.0",
