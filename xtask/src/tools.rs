@@ -3,12 +3,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
+use docket_toolchain::process::{Installed, is_at_least, quiet};
 
 /// The oldest Node that the libraries support.
-const NODE: u32 = 20;
+const NODE: (u32, u32) = (20, 0);
+/// What to do where a tool fails.
+const HELP: &str =
+    "look at what it said above, mostly a registry that cannot be reached, and call again";
 /// The oldest Python that the lock files are made for.
 const PYTHON: (u32, u32) = (3, 11);
 
@@ -16,10 +20,8 @@ const PYTHON: (u32, u32) = (3, 11);
 pub(crate) fn venv(root: &Path, work: &Path, lock: &str) -> Result<PathBuf> {
     let folder = work.join(format!("python-{}", lock.trim_end_matches(".txt")));
     let lock = root.join("tests/referees/python").join(lock);
-    let wanted =
-        fs::read_to_string(&lock).with_context(|| format!("reading {}", lock.display()))?;
-    let stamp = folder.join("installed.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+    let installed = Installed::new(&lock, folder.join("installed.txt"))?;
+    if installed.is_current() {
         return Ok(folder);
     }
     let python = find_python()?;
@@ -27,11 +29,17 @@ pub(crate) fn venv(root: &Path, work: &Path, lock: &str) -> Result<PathBuf> {
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
-    let made = quiet(Command::new(&python).args(["-m", "venv"]).arg(&folder));
+    let made = quiet(
+        Command::new(&python).args(["-m", "venv"]).arg(&folder),
+        HELP,
+    );
     if made.is_err() {
         // Debian keeps what it takes apart from Python itself.
         crate::guests::install(&["python3-venv"])?;
-        quiet(Command::new(&python).args(["-m", "venv"]).arg(&folder))?;
+        quiet(
+            Command::new(&python).args(["-m", "venv"]).arg(&folder),
+            HELP,
+        )?;
     }
     let mut pip = Command::new(folder.join("bin/python"));
     pip.args([
@@ -49,20 +57,16 @@ pub(crate) fn venv(root: &Path, work: &Path, lock: &str) -> Result<PathBuf> {
         "-r",
     ])
     .arg(&lock);
-    quiet(&mut pip)?;
-    fs::write(&stamp, wanted)?;
+    quiet(&mut pip, HELP)?;
+    installed.done()?;
     Ok(folder)
 }
 
 /// Python: the one first in the path, or the system's, which is installed where there is neither.
 pub(crate) fn find_python() -> Result<PathBuf> {
-    let good = |program: &str| -> bool {
-        let asked = Command::new(program).arg("--version").output();
-        asked.is_ok_and(|answer| version(&String::from_utf8_lossy(&answer.stdout)) >= Some(PYTHON))
-    };
     for attempt in 0..2 {
         for program in ["python3", "/usr/bin/python3"] {
-            if good(program) {
+            if is_at_least(program, PYTHON) {
                 return Ok(program.into());
             }
         }
@@ -82,13 +86,10 @@ pub(crate) fn install_node(
     folder: &Path,
 ) -> Result<PathBuf> {
     let (program, npm) = find_node(root, work)?;
-    let lock = fs::read_to_string(source.join("package-lock.json"))?;
-    let stamp = folder.join("installed.json");
-    if !fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
-        eprintln!(
-            "installing {} …",
-            source.join("package-lock.json").display()
-        );
+    let lock = source.join("package-lock.json");
+    let installed = Installed::new(&lock, folder.join("installed.json"))?;
+    if !installed.is_current() {
+        eprintln!("installing {} …", lock.display());
         fs::create_dir_all(folder)?;
         for file in ["package.json", "package-lock.json"] {
             fs::copy(source.join(file), folder.join(file))?;
@@ -105,8 +106,8 @@ pub(crate) fn install_node(
             .current_dir(folder);
         // npm is a script that looks for the node beside it.
         put_first(&mut install, &program)?;
-        quiet(&mut install)?;
-        fs::write(&stamp, lock)?;
+        quiet(&mut install, HELP)?;
+        installed.done()?;
     }
     Ok(program)
 }
@@ -123,57 +124,18 @@ pub(crate) fn put_first(command: &mut Command, program: &Path) -> Result<()> {
 
 /// Node and npm: the machine's where they are new enough, else those that PyPI has.
 pub(crate) fn find_node(root: &Path, work: &Path) -> Result<(PathBuf, PathBuf)> {
-    let asked = Command::new("node").arg("--version").output();
-    let is_new = asked.is_ok_and(|answer| {
-        let text = String::from_utf8_lossy(&answer.stdout);
-        version(text.trim_start_matches('v')).is_some_and(|(major, _)| major >= NODE)
-    });
     let has_npm = Command::new("npm")
         .arg("--version")
         .output()
         .is_ok_and(|answer| answer.status.success());
-    if is_new && has_npm {
+    if is_at_least("node", NODE) && has_npm {
         return Ok(("node".into(), "npm".into()));
     }
     let venv = venv(root, work, "requirements-node.txt").with_context(|| {
-        format!("there is no Node {NODE} or later here, and it cannot be installed")
+        format!(
+            "there is no Node {} or later here, and it cannot be installed",
+            NODE.0
+        )
     })?;
     Ok((venv.join("bin/node"), venv.join("bin/npm")))
-}
-
-/// Major and minor of `3.11.2`, or of a line that ends with it.
-fn version(text: &str) -> Option<(u32, u32)> {
-    let mut parts = text.split_whitespace().last()?.split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
-/// Runs a command whose output matters only when it fails.
-fn quiet(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("{program} cannot be started"))?;
-    ensure!(
-        output.status.success(),
-        "{program} ended with {}:\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::version;
-
-    #[test]
-    fn versions() {
-        let check = |text: &str, expected| assert_eq!(version(text), expected, "{text}");
-        check("Python 3.11.2\n", Some((3, 11)));
-        check("20.20.2", Some((20, 20)));
-        check("", None);
-        check("none", None);
-    }
 }

@@ -29,9 +29,7 @@ impl Binding {
         let deadline = Instant::now() + timeout.min(LONGEST);
         Some(HeldTurn(self.0.lane(&allowed).turn(deadline).await))
     }
-}
 
-impl Binding {
     /// Takes note that a URL came with the answer to a request for another one, `asked`: what is sent
     /// there counts for the same mailbox. An upload session's URL names none.
     pub fn relate(&self, url: &str, asked: &str) {

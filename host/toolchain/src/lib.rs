@@ -9,7 +9,7 @@
 //! anybody.
 
 mod javascript;
-mod process;
+pub mod process;
 mod python;
 pub mod rust;
 

@@ -10,8 +10,11 @@ use crate::BuildError;
 /// How much of what a failing tool said is shown, from its end.
 const SHOWN_AT_MOST: usize = 8 << 10;
 
-/// Runs a command whose output matters only when it fails.
-pub(crate) fn quiet(command: &mut Command, help: &str) -> Result<(), BuildError> {
+/// Runs a command whose output matters only when it fails. `help` is what to do then.
+///
+/// # Errors
+/// [`BuildError`] where it cannot be started or does not end with 0, with the end of what it said.
+pub fn quiet(command: &mut Command, help: &str) -> Result<(), BuildError> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
         .stdin(Stdio::null())
@@ -34,8 +37,9 @@ pub(crate) fn quiet(command: &mut Command, help: &str) -> Result<(), BuildError>
     ))
 }
 
-/// Whether a program runs and says a version of at least this.
-pub(crate) fn is_at_least(program: impl AsRef<OsStr>, wanted: (u32, u32)) -> bool {
+/// Whether a program runs, and says by `--version` that it is at least this major and minor.
+#[must_use]
+pub fn is_at_least(program: impl AsRef<OsStr>, wanted: (u32, u32)) -> bool {
     let asked = Command::new(program)
         .arg("--version")
         .stdin(Stdio::null())
@@ -53,25 +57,32 @@ fn version(text: &str) -> Option<(u32, u32)> {
 }
 
 /// What was installed in a place: the lock file's text, kept beside it.
-pub(crate) struct Installed {
+pub struct Installed {
     stamp: PathBuf,
     wanted: String,
 }
 
 impl Installed {
     /// What `lock` wants, with the stamp of what is there.
-    pub(crate) fn new(lock: &Path, stamp: PathBuf) -> Result<Self, BuildError> {
+    ///
+    /// # Errors
+    /// The lock file cannot be read.
+    pub fn new(lock: &Path, stamp: PathBuf) -> Result<Self, BuildError> {
         let wanted = fs::read_to_string(lock).map_err(|error| BuildError::io(lock, &error))?;
         Ok(Self { stamp, wanted })
     }
 
     /// Whether it is there.
-    pub(crate) fn is_current(&self) -> bool {
+    #[must_use]
+    pub fn is_current(&self) -> bool {
         fs::read_to_string(&self.stamp).is_ok_and(|there| there == self.wanted)
     }
 
     /// Takes note that it is there.
-    pub(crate) fn done(&self) -> Result<(), BuildError> {
+    ///
+    /// # Errors
+    /// The stamp cannot be written.
+    pub fn done(&self) -> Result<(), BuildError> {
         fs::write(&self.stamp, &self.wanted).map_err(|error| BuildError::io(&self.stamp, &error))
     }
 }
