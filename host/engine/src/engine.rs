@@ -224,10 +224,9 @@ impl Engine {
         };
         loop {
             let (flow, state) = self.load(run).await?;
-            let (appender, task) = Appender::start(
+            let appender = Appender::new(
                 Arc::clone(&self.ports.store),
                 Arc::clone(reporter),
-                run.clone(),
                 state.events(),
                 Arc::clone(owner),
             );
@@ -236,7 +235,7 @@ impl Engine {
                 run: run.clone(),
                 flow,
                 state,
-                appender,
+                appender: appender.clone(),
                 reporter: Arc::clone(reporter),
                 orders: orders.clone(),
                 sign_ins: Arc::clone(&self.sign_ins),
@@ -246,15 +245,12 @@ impl Engine {
                 attempts: JoinSet::new(),
                 ending: None,
             };
-            let left = drive.until_rest().await;
-            // Whatever was handed over is with the store before anybody else may have the run.
-            let events = task
-                .await
-                .map_err(|error| StoreError::Io(error.to_string()))?;
-            let rest = match left? {
+            let rest = match drive.until_rest().await? {
                 Left::Ended(result) => return Ok(Progress::Ended(result)),
                 Left::Resting(rest) => rest,
             };
+            let events = appender.events().await;
+            drop(appender);
             let soon = self.ports.clock.now().saturating_add(SHORT);
             let is_short = rest
                 .wake_at

@@ -44,8 +44,8 @@ pub use replay::{ReplayVerdict, ReplayedAttempt, ReplayedEffect};
 pub use retention::{Pruned, Retention};
 pub use scheduler::{Scheduler, SchedulerSettings};
 pub use store::{
-    Counts, Durability, EventStore, NewItem, Prune, Ready, Reclaimed, Rest, RestingStep, RunFilter,
-    RunSummary, StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
+    Appending, Counts, Durability, EventStore, NewItem, Prune, Ready, Reclaimed, Rest, RestingStep,
+    RunFilter, RunSummary, StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
 };
 pub use timer::{Timer, TokioTimer};
 pub use trigger::{Received, TriggerItem, TriggerState, TriggerStatus, Triggers, Webhook};

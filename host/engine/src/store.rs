@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use docket_model::{Account, Digest, Event, RunGroup, RunId, RunResult, StepPath, Wait};
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 /// When an append is finished.
@@ -15,6 +16,9 @@ pub enum Durability {
     Synced,
 }
 
+/// Ready once what was handed over is as durable as was asked for.
+pub type Appending = BoxFuture<'static, Result<(), StoreError>>;
+
 /// Keeps the events of runs, and the blobs (plans) that they name.
 ///
 /// Appends of all runs form one order, and what is durable is always a prefix of it.
@@ -23,10 +27,11 @@ pub enum Durability {
 /// say for what. An append makes it ready.
 #[async_trait]
 pub trait EventStore: Send + Sync {
-    /// Appends events to a run. `first` is the number of the first one, counted from 0 in the run.
+    /// Hands over events to append to a run. `first` is the number of the first one, counted from 0 in
+    /// the run.
     ///
-    /// A run's first event must be its `RunStarted`. All events of one call are kept, or none. When
-    /// this future is dropped, the append may or may not happen.
+    /// A run's first event must be its `RunStarted`. All events of one call are kept, or none. They are
+    /// handed over exactly if this future ends; what it gives waits for the rest, and may be dropped.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where `first` is not the run's next number, or the run has ended and
@@ -34,13 +39,28 @@ pub trait EventStore: Send + Sync {
     /// Otherwise the disk's errors; after one of these every later append fails, until the store is
     /// opened again. Of an [`Ordered`](Durability::Ordered) append that did not happen, the run's
     /// next one may be the first to tell, and it does not happen either.
+    async fn submit(
+        &self,
+        run: &RunId,
+        first: u64,
+        events: &[Event],
+        durability: Durability,
+    ) -> Result<Appending, StoreError>;
+
+    /// Appends events to a run: hands them over, and waits. When this future is dropped, the append
+    /// may or may not happen.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
     async fn append(
         &self,
         run: &RunId,
         first: u64,
         events: &[Event],
         durability: Durability,
-    ) -> Result<(), StoreError>;
+    ) -> Result<(), StoreError> {
+        self.submit(run, first, events, durability).await?.await
+    }
 
     /// A run's events in order; empty for an unknown run. Sees every append that was asked for
     /// before.

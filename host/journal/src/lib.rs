@@ -10,6 +10,7 @@ mod codec;
 mod documents;
 mod memory;
 mod migrate;
+mod queue;
 mod references;
 mod schema;
 mod sqlite;

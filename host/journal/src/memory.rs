@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use docket_engine::{
-    Durability, EventStore, NewItem, Prune, Ready, Rest, RunFilter, RunSummary, StoreError,
-    TriggerRecord, Verdict, WaitFilter, Waiting,
+    Appending, Durability, EventStore, NewItem, Prune, Ready, Rest, RunFilter, RunSummary,
+    StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
 };
 use docket_model::{Account, Digest, Event, EventKind, FORMAT, RunId, WaitFor};
 use jiff::Timestamp;
@@ -150,14 +150,15 @@ fn accounts(rest: &Rest) -> impl Iterator<Item = (&Account, u64)> {
 
 #[async_trait]
 impl EventStore for MemoryStore {
-    async fn append(
+    async fn submit(
         &self,
         run: &RunId,
         first: u64,
         events: &[Event],
         _durability: Durability,
-    ) -> Result<(), StoreError> {
-        self.held().append(run, first, events)
+    ) -> Result<Appending, StoreError> {
+        self.held().append(run, first, events)?;
+        Ok(Box::pin(std::future::ready(Ok(()))))
     }
 
     async fn events_from(&self, run: &RunId, first: u64) -> Result<Vec<Event>, StoreError> {

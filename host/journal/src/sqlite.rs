@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use docket_engine::{
-    Counts, Durability, EventStore, NewItem, Prune, Ready, Reclaimed, Rest, RunFilter, RunSummary,
-    StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
+    Appending, Counts, Durability, EventStore, NewItem, Prune, Ready, Reclaimed, Rest, RunFilter,
+    RunSummary, StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
 };
 use docket_model::{Account, Digest, Event, RunId, RunResult};
 use jiff::Timestamp;
@@ -20,8 +20,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 
 use crate::append::Append;
 use crate::codec;
+use crate::queue::Work;
 use crate::schema::{self, failed};
-use crate::writer::{Work, Writer};
+use crate::writer::Writer;
 use parked::Raw;
 
 /// How many connections for reading are kept open.
@@ -172,15 +173,16 @@ fn lock(path: &Path) -> Result<File, StoreError> {
 
 #[async_trait]
 impl EventStore for SqliteStore {
-    async fn append(
+    async fn submit(
         &self,
         run: &RunId,
         first: u64,
         events: &[Event],
         durability: Durability,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Appending, StoreError> {
         let append = Append::new(run, first, events, durability)?;
-        self.writer.write(Work::Append(Box::new(append))).await
+        let done = self.writer.submit(Work::Append(Box::new(append))).await?;
+        Ok(Box::pin(done))
     }
 
     async fn events_from(&self, run: &RunId, first: u64) -> Result<Vec<Event>, StoreError> {

@@ -6,222 +6,64 @@
 //! waits for is not synced by itself; the next sync takes it along. So what is durable is always a
 //! prefix of what was appended.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use docket_engine::{Durability, StoreError};
 use docket_model::RunId;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
 
-use crate::append::{self, Append};
+use crate::append;
+use crate::queue::{Change, Job, Queue, Work};
 use crate::schema::failed;
-
-/// How many jobs may wait; whoever brings one more waits for room.
-const QUEUE: usize = 4096;
-/// How many jobs one transaction takes at most, so that a waiting intent is not kept long.
-const BATCH: usize = 1024;
-/// How long work that nobody waits for lingers. A crash of the process loses at most this much of it,
-/// as one of the machine may lose what was not synced.
-const LINGER: Duration = Duration::from_millis(10);
-
-/// Something to write.
-pub(crate) enum Work {
-    Append(Box<Append>),
-    /// A change of other tables, taken once. What it gives it keeps for itself until the commit.
-    Change(Durability, Option<Change>),
-    /// Writes the database anew, without the room of what was removed.
-    Vacuum,
-    /// Brings the log into the database as far as nobody reads it, whose file gets shorter by that.
-    Checkpoint,
-    /// Nothing: done when everything queued before it is committed.
-    Barrier,
-}
-
-pub(crate) type Change = Box<dyn FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send>;
-
-impl Work {
-    /// Whether somebody waits for its commit.
-    fn is_awaited(&self) -> bool {
-        match self {
-            Self::Append(append) => append.durability == Durability::Synced,
-            Self::Change(..) | Self::Vacuum | Self::Checkpoint | Self::Barrier => true,
-        }
-    }
-
-    /// Whether somebody waits for its sync.
-    fn is_synced(&self) -> bool {
-        match self {
-            Self::Append(append) => append.durability == Durability::Synced,
-            Self::Change(durability, _) => *durability == Durability::Synced,
-            Self::Vacuum | Self::Checkpoint | Self::Barrier => false,
-        }
-    }
-}
-
-struct Job {
-    work: Work,
-    /// Where somebody waits.
-    done: Option<oneshot::Sender<Result<(), StoreError>>>,
-    /// Dropped with the job, once what it asked for is committed or given up.
-    underway: Underway,
-}
-
-impl Job {
-    fn tell(self, result: Result<(), StoreError>) {
-        let Self { done, underway, .. } = self;
-        // Whoever is told reads at once what was committed.
-        drop(underway);
-        if let Some(done) = done {
-            // Whoever asked may have gone away.
-            let _ = done.send(result);
-        }
-    }
-}
-
-/// What was queued and is not committed.
-#[derive(Default)]
-struct Queued {
-    counts: Mutex<Counts>,
-    /// Something came that is awaited.
-    came: Condvar,
-}
-
-#[derive(Default)]
-struct Counts {
-    /// Appends by their runs.
-    appends: HashMap<RunId, usize>,
-    /// Changes, of whatever runs.
-    changes: usize,
-    /// Whatever somebody waits for.
-    awaited: usize,
-}
-
-impl Queued {
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until something that is awaited is queued, but not for long.
-    fn linger(&self) {
-        let waited = self
-            .came
-            .wait_timeout_while(self.lock(), LINGER, |counts| counts.awaited == 0);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-/// A job among what is queued, until it is dropped.
-struct Underway {
-    queued: Arc<Queued>,
-    changes: Changes,
-    is_awaited: bool,
-}
-
-/// What a job changes of what is read.
-enum Changes {
-    Run(RunId),
-    Anything,
-    Nothing,
-}
-
-impl Underway {
-    fn new(queued: &Arc<Queued>, work: &Work) -> Self {
-        let changes = match work {
-            Work::Append(append) => Changes::Run(append.run.clone()),
-            Work::Change(..) => Changes::Anything,
-            Work::Vacuum | Work::Checkpoint | Work::Barrier => Changes::Nothing,
-        };
-        let is_awaited = work.is_awaited();
-        let mut counts = queued.lock();
-        match &changes {
-            Changes::Run(run) => *counts.appends.entry(run.clone()).or_default() += 1,
-            Changes::Anything => counts.changes += 1,
-            Changes::Nothing => {}
-        }
-        counts.awaited += usize::from(is_awaited);
-        drop(counts);
-        Self {
-            queued: Arc::clone(queued),
-            changes,
-            is_awaited,
-        }
-    }
-}
-
-impl Drop for Underway {
-    fn drop(&mut self) {
-        let mut counts = self.queued.lock();
-        counts.awaited -= usize::from(self.is_awaited);
-        match &self.changes {
-            Changes::Run(run) => {
-                if let Some(count) = counts.appends.get_mut(run) {
-                    *count -= 1;
-                    if *count == 0 {
-                        counts.appends.remove(run);
-                    }
-                }
-            }
-            Changes::Anything => counts.changes -= 1,
-            Changes::Nothing => {}
-        }
-    }
-}
 
 /// The way to the writer's thread, which ends when this is dropped.
 pub(crate) struct Writer {
-    queue: Option<mpsc::Sender<Job>>,
-    queued: Arc<Queued>,
+    queue: Arc<Queue>,
     failure: Arc<OnceLock<StoreError>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     pub(crate) fn start(connection: Connection) -> Result<Self, StoreError> {
-        let (queue, jobs) = mpsc::channel(QUEUE);
+        let queue = Queue::new();
         let failure = Arc::new(OnceLock::new());
-        let queued = Arc::<Queued>::default();
-        let shared = (Arc::clone(&queued), Arc::clone(&failure));
+        let shared = (Arc::clone(&queue), Arc::clone(&failure));
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || run(connection, jobs, &shared.0, &shared.1))
+            .spawn(move || run(connection, &shared.0, &shared.1))
             .map_err(|error| StoreError::Io(error.to_string()))?;
         Ok(Self {
-            queue: Some(queue),
-            queued,
+            queue,
             failure,
             thread: Some(thread),
         })
     }
 
-    /// Waits until the work is committed, and synced where it asks for that. An append that need not
-    /// be synced is only queued; where it conflicts or the disk fails, the run's next append fails.
-    pub(crate) async fn write(&self, work: Work) -> Result<(), StoreError> {
-        let (Some(queue), None) = (&self.queue, self.failure.get()) else {
-            return Err(self.gone());
-        };
-        let (done, waiting) = match work.is_awaited() {
-            true => {
-                let (done, waiting) = oneshot::channel();
-                (Some(done), Some(waiting))
-            }
-            false => (None, None),
-        };
-        let job = Job {
-            underway: Underway::new(&self.queued, &work),
-            work,
-            done,
-        };
-        if queue.send(job).await.is_err() {
-            return Err(self.gone());
+    /// Queues work, exactly if this future ends; what it gives waits until that is committed, and
+    /// synced where it asks for that. An append that need not be synced is only queued; where it
+    /// conflicts or the disk fails, the run's next append fails.
+    pub(crate) async fn submit(
+        &self,
+        work: Work,
+    ) -> Result<impl Future<Output = Result<(), StoreError>> + Send + use<>, StoreError> {
+        if let Some(failure) = self.failure.get() {
+            return Err(failure.clone());
         }
-        let Some(waiting) = waiting else {
-            return Ok(());
-        };
-        self.queued.came.notify_one();
-        waiting.await.unwrap_or_else(|_dropped| Err(self.gone()))
+        let waiting = self.queue.bring(work).await;
+        let waiting = waiting.ok_or_else(|| gone(&self.failure))?;
+        let failure = Arc::clone(&self.failure);
+        Ok(async move {
+            match waiting {
+                Some(waiting) => waiting.await.unwrap_or_else(|_dropped| Err(gone(&failure))),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Queues work and waits for it.
+    pub(crate) async fn write(&self, work: Work) -> Result<(), StoreError> {
+        self.submit(work).await?.await
     }
 
     /// Makes a change, and gives what it gave once it is committed.
@@ -244,20 +86,19 @@ impl Writer {
 
     /// Whether everything that was queued of this run is committed, so that readers see it.
     pub(crate) fn has_all_of(&self, run: &RunId) -> bool {
-        let counts = self.queued.lock();
-        counts.changes == 0 && !counts.appends.contains_key(run)
+        self.queue.has_all_of(run)
     }
+}
 
-    fn gone(&self) -> StoreError {
-        let failure = self.failure.get().cloned();
-        failure.unwrap_or_else(|| StoreError::Io("the journal's writer has ended".to_owned()))
-    }
+fn gone(failure: &OnceLock<StoreError>) -> StoreError {
+    let failure = failure.get().cloned();
+    failure.unwrap_or_else(|| StoreError::Io("the journal's writer has ended".to_owned()))
 }
 
 impl Drop for Writer {
     /// Waits until what is queued is on the disk.
     fn drop(&mut self) {
-        self.queue.take();
+        self.queue.close();
         if let Some(thread) = self.thread.take() {
             // A panic in the thread was reported there; there is nobody to hand it to here.
             let _ = thread.join();
@@ -265,22 +106,24 @@ impl Drop for Writer {
     }
 }
 
-fn run(
-    mut connection: Connection,
-    mut jobs: mpsc::Receiver<Job>,
-    queued: &Queued,
-    failure: &OnceLock<StoreError>,
-) {
-    let mut batch: Vec<Job> = Vec::with_capacity(BATCH);
+/// Tells the queue that nobody writes any more.
+struct Ended<'q>(&'q Queue);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+fn run(mut connection: Connection, queue: &Queue, failure: &OnceLock<StoreError>) {
+    // Whatever ends this, nobody must wait for it for ever.
+    let _ended = Ended(queue);
+    let mut batch: Vec<Job> = Vec::new();
     let mut is_syncing = true;
-    while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
-        if batch.iter().all(|job| job.done.is_none()) {
-            queued.linger();
-            while batch.len() < BATCH
-                && let Ok(job) = jobs.try_recv()
-            {
-                batch.push(job);
-            }
+    loop {
+        queue.take(&mut batch);
+        if batch.is_empty() {
+            return;
         }
         let results = match failure.get() {
             // After a failure nothing may be written any more: it would leave a gap.

@@ -15,10 +15,13 @@ use futures_util::stream;
 use crate::attempt::off_thread;
 use crate::documents::{missing, read_piece};
 
-/// How much of a document is in memory at once. A multiple of 3, so that pieces of base64 join
+/// What a document is sent in. A multiple of 3, so that pieces of base64 join
 /// without padding between them; and so little that the allocator keeps its room for the next one,
 /// where it would give larger ones back to the system each time.
 const PIECE: u64 = 48 << 10;
+/// How many pieces are read at a time: reading is a trip to another thread, which costs more than the
+/// pages that a small document has.
+const READ_AHEAD: u64 = 4;
 
 /// A part of a body.
 #[derive(Debug, Clone)]
@@ -61,6 +64,7 @@ pub(crate) fn body(parts: Vec<Part>, documents: Arc<dyn Documents>) -> Option<Bo
     let size = parts.iter().map(Part::size).sum();
     let source = Source {
         parts: parts.into(),
+        read: VecDeque::new(),
         open: None,
         documents,
     };
@@ -74,6 +78,8 @@ pub(crate) fn body(parts: Vec<Part>, documents: Arc<dyn Documents>) -> Option<Bo
 /// What is left of a body.
 struct Source {
     parts: VecDeque<Part>,
+    /// What was read of what comes before these.
+    read: VecDeque<Bytes>,
     /// The document of the first part, once it was opened.
     open: Option<Arc<dyn DocumentReader>>,
     documents: Arc<dyn Documents>,
@@ -82,6 +88,9 @@ struct Source {
 impl Source {
     async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
         loop {
+            if let Some(bytes) = self.read.pop_front() {
+                return Ok(Some((bytes, self)));
+            }
             match self.parts.pop_front() {
                 None => return Ok(None),
                 Some(Part::Bytes(bytes)) if bytes.is_empty() => {}
@@ -93,31 +102,36 @@ impl Source {
                     length,
                     is_base64,
                 }) => {
-                    let piece = length.min(PIECE);
+                    let now = length.min(PIECE * READ_AHEAD);
                     let (documents, open) = (Arc::clone(&self.documents), self.open.take());
-                    let (reader, bytes) = off_thread(move || {
+                    let (reader, read) = off_thread(move || {
                         let reader = match open {
                             Some(reader) => reader,
                             None => documents.open(digest)?.ok_or_else(|| missing(digest))?,
                         };
-                        let bytes = read_piece(reader.as_ref(), digest, offset, piece)?;
-                        let bytes = if is_base64 {
-                            STANDARD.encode(bytes).into_bytes()
-                        } else {
-                            bytes
-                        };
-                        Ok((reader, bytes))
+                        let mut read = VecDeque::new();
+                        let mut done = 0;
+                        while done < now {
+                            let piece = PIECE.min(now - done);
+                            let bytes = read_piece(reader.as_ref(), digest, offset + done, piece)?;
+                            read.push_back(Bytes::from(match is_base64 {
+                                true => STANDARD.encode(bytes).into_bytes(),
+                                false => bytes,
+                            }));
+                            done += piece;
+                        }
+                        Ok((reader, read))
                     })
                     .await
                     .map_err(io::Error::other)?;
                     self.open = Some(reader);
+                    self.read = read;
                     self.parts.push_front(Part::Range {
                         digest,
-                        offset: offset + piece,
-                        length: length - piece,
+                        offset: offset + now,
+                        length: length - now,
                         is_base64,
                     });
-                    return Ok(Some((bytes.into(), self)));
                 }
             }
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use docket_engine::{
-    Durability, EventStore, NewItem, Prune, Ready, Rest, RunFilter, RunSummary, StoreError,
-    TriggerRecord, Verdict, WaitFilter, Waiting,
+    Appending, Durability, EventStore, NewItem, Prune, Ready, Rest, RunFilter, RunSummary,
+    StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
 };
 use docket_model::{Account, Digest, Event, RunId};
 use jiff::Timestamp;
@@ -86,13 +86,13 @@ impl CrashingStore {
 
 #[async_trait]
 impl EventStore for CrashingStore {
-    async fn append(
+    async fn submit(
         &self,
         run: &RunId,
         first: u64,
         events: &[Event],
         durability: Durability,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Appending, StoreError> {
         let mut state = self.state.lock().await;
         let kept = events.len().min(state.left);
         let is_whole = kept == events.len();
@@ -105,7 +105,7 @@ impl EventStore for CrashingStore {
             self.flush(&mut state, durability).await?;
         }
         match is_whole {
-            true => Ok(()),
+            true => Ok(Box::pin(std::future::ready(Ok(())))),
             false => Err(self.error.clone()),
         }
     }

@@ -86,8 +86,14 @@ pub(crate) enum Ending {
 }
 
 impl Drive {
-    /// Goes on until the run ends or only waits.
+    /// Goes on until the run ends or only waits. Nothing of it is under way when this returns.
     pub(crate) async fn until_rest(mut self) -> Result<Left, EngineError> {
+        let left = self.go_on().await;
+        self.attempts.shutdown().await;
+        left
+    }
+
+    async fn go_on(&mut self) -> Result<Left, EngineError> {
         self.heed_orders();
         if self.ending.is_none() {
             let looked = self.look_for_sign_ins().await;

@@ -5,7 +5,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params_from_iter};
 
 use super::{ReadError, SqliteStore};
-use crate::writer::Work;
+use crate::queue::Work;
 
 /// Removes runs, and, once there are no more to remove, the plans that none has. A plan goes with the
 /// second pruning that finds it unused, since a run of it may be about to start.

@@ -1,0 +1,262 @@
+//! What waits for the writer.
+//!
+//! Whoever hands something over that nobody waits for does not wake the writer if it will look
+//! anyway: after each batch it looks once more a moment later before it sleeps for good. A wake costs
+//! more than the hand-over itself.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use docket_engine::{Durability, StoreError};
+use docket_model::RunId;
+use rusqlite::Transaction;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::append::Append;
+
+/// How many jobs may wait or be written; whoever brings one more waits for room.
+const ROOM: usize = 4096;
+/// How many jobs one transaction takes at most, so that a waiting intent is not kept long.
+const BATCH: usize = 1024;
+/// How long work that nobody waits for lingers. A crash of the process loses at most this much of it,
+/// as one of the machine may lose what was not synced.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// Something to write.
+pub(crate) enum Work {
+    Append(Box<Append>),
+    /// A change of other tables, taken once. What it gives it keeps for itself until the commit.
+    Change(Durability, Option<Change>),
+    /// Writes the database anew, without the room of what was removed.
+    Vacuum,
+    /// Brings the log into the database as far as nobody reads it, whose file gets shorter by that.
+    Checkpoint,
+    /// Nothing: done when everything queued before it is committed.
+    Barrier,
+}
+
+pub(crate) type Change = Box<dyn FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send>;
+
+impl Work {
+    /// Whether somebody waits for its commit.
+    fn is_awaited(&self) -> bool {
+        match self {
+            Self::Append(append) => append.durability == Durability::Synced,
+            Self::Change(..) | Self::Vacuum | Self::Checkpoint | Self::Barrier => true,
+        }
+    }
+
+    /// Whether somebody waits for its sync.
+    pub(crate) fn is_synced(&self) -> bool {
+        match self {
+            Self::Append(append) => append.durability == Durability::Synced,
+            Self::Change(durability, _) => *durability == Durability::Synced,
+            Self::Vacuum | Self::Checkpoint | Self::Barrier => false,
+        }
+    }
+}
+
+/// Work, and who waits for it.
+pub(crate) struct Job {
+    pub(crate) work: Work,
+    pub(crate) done: Option<oneshot::Sender<Result<(), StoreError>>>,
+    /// Dropped with the job, once what it asked for is committed or given up.
+    underway: Underway,
+}
+
+impl Job {
+    pub(crate) fn tell(self, result: Result<(), StoreError>) {
+        let Self { done, underway, .. } = self;
+        // Whoever is told reads at once what was committed.
+        drop(underway);
+        if let Some(done) = done {
+            // Whoever asked may have gone away.
+            let _ = done.send(result);
+        }
+    }
+}
+
+/// The queue, for those who bring and for the one who writes.
+pub(crate) struct Queue {
+    held: Mutex<Held>,
+    /// The writer, while it waits for something to come.
+    came: Condvar,
+    room: Semaphore,
+}
+
+#[derive(Default)]
+struct Held {
+    jobs: VecDeque<Job>,
+    /// How many of the jobs somebody waits for.
+    awaited: usize,
+    /// When the first of the jobs came.
+    since: Option<Instant>,
+    writer: WriterState,
+    is_closed: bool,
+    /// What was brought and is not committed: appends by their runs.
+    appends: HashMap<RunId, usize>,
+    /// And changes, of whatever runs.
+    changes: usize,
+}
+
+/// What the writer does.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum WriterState {
+    #[default]
+    Works,
+    /// It waits for what somebody waits for, and soon looks by itself.
+    Lingers,
+    Sleeps,
+}
+
+impl Queue {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            held: Mutex::default(),
+            came: Condvar::new(),
+            room: Semaphore::new(ROOM),
+        })
+    }
+
+    /// Queues work as soon as there is room, and gives where its end is told if anybody waits for that.
+    /// Exactly if this future ends, the work is queued; `None` where the queue is closed.
+    pub(crate) async fn bring(
+        self: &Arc<Self>,
+        work: Work,
+    ) -> Option<Option<oneshot::Receiver<Result<(), StoreError>>>> {
+        let room = self.room.acquire().await.ok()?;
+        let is_awaited = work.is_awaited();
+        let (done, waiting) = match is_awaited {
+            true => {
+                let (done, waiting) = oneshot::channel();
+                (Some(done), Some(waiting))
+            }
+            false => (None, None),
+        };
+        let mut held = self.lock();
+        if held.is_closed {
+            return None;
+        }
+        // Given back by what is under way.
+        room.forget();
+        let changes = match &work {
+            Work::Append(append) => Changes::Run(append.run.clone()),
+            Work::Change(..) => Changes::Anything,
+            Work::Vacuum | Work::Checkpoint | Work::Barrier => Changes::Nothing,
+        };
+        match &changes {
+            Changes::Run(run) => *held.appends.entry(run.clone()).or_default() += 1,
+            Changes::Anything => held.changes += 1,
+            Changes::Nothing => {}
+        }
+        let underway = Underway {
+            queue: Arc::clone(self),
+            changes,
+        };
+        held.jobs.push_back(Job {
+            work,
+            done,
+            underway,
+        });
+        held.awaited += usize::from(is_awaited);
+        held.since.get_or_insert_with(Instant::now);
+        let wakes = match held.writer {
+            WriterState::Works => false,
+            WriterState::Lingers => is_awaited,
+            WriterState::Sleeps => true,
+        };
+        if wakes {
+            held.writer = WriterState::Works;
+        }
+        drop(held);
+        if wakes {
+            self.came.notify_one();
+        }
+        Some(waiting)
+    }
+
+    /// Waits for a batch, in order; what nobody waits for only makes one after it has lingered. Empty
+    /// where the queue is closed and nothing is left.
+    pub(crate) fn take(&self, batch: &mut Vec<Job>) {
+        let mut held = self.lock();
+        let mut looks_until = Instant::now() + LINGER;
+        while held.awaited == 0 && !held.is_closed && held.jobs.len() < BATCH {
+            let until = held.since.map_or(looks_until, |since| since + LINGER);
+            let left = until.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                held.writer = WriterState::Lingers;
+                let waited = self.came.wait_timeout(held, left);
+                held = waited.unwrap_or_else(PoisonError::into_inner).0;
+            } else if held.jobs.is_empty() {
+                held.writer = WriterState::Sleeps;
+                held = self.came.wait(held).unwrap_or_else(PoisonError::into_inner);
+                looks_until = Instant::now() + LINGER;
+            } else {
+                break;
+            }
+        }
+        held.writer = WriterState::Works;
+        let count = held.jobs.len().min(BATCH);
+        batch.extend(held.jobs.drain(..count));
+        let awaited = batch.iter().filter(|job| job.done.is_some()).count();
+        held.awaited -= awaited;
+        held.since = (!held.jobs.is_empty()).then(Instant::now);
+    }
+
+    /// Lets nothing more in. What is queued is still taken.
+    pub(crate) fn close(&self) {
+        self.lock().is_closed = true;
+        self.came.notify_one();
+    }
+
+    /// Lets nothing more in, and drops what is queued: nobody will take it.
+    pub(crate) fn abandon(&self) {
+        self.close();
+        let left = std::mem::take(&mut self.lock().jobs);
+        drop(left);
+    }
+
+    /// Whether everything that was brought of this run is committed, so that readers see it.
+    pub(crate) fn has_all_of(&self, run: &RunId) -> bool {
+        let held = self.lock();
+        held.changes == 0 && !held.appends.contains_key(run)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A job's place among what is not committed, until it is dropped.
+struct Underway {
+    queue: Arc<Queue>,
+    changes: Changes,
+}
+
+/// What a job changes of what is read.
+enum Changes {
+    Run(RunId),
+    Anything,
+    Nothing,
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        let mut held = self.queue.lock();
+        match &self.changes {
+            Changes::Run(run) => {
+                if let Some(count) = held.appends.get_mut(run) {
+                    *count -= 1;
+                    if *count == 0 {
+                        held.appends.remove(run);
+                    }
+                }
+            }
+            Changes::Anything => held.changes -= 1,
+            Changes::Nothing => {}
+        }
+        drop(held);
+        self.queue.room.add_permits(1);
+    }
+}
