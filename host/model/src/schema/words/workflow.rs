@@ -360,7 +360,8 @@ pub(crate) static STEP: Words = Words {
         word(
             "timeout",
             Form::Duration,
-            "The longest that an attempt may take, up to a day; 10 minutes where nothing is said.",
+            "The longest that an attempt may take, up to a day; 10 minutes where nothing is said. It stands \
+             still while a request waits for its turn at a mailbox that is at its limits.",
         ),
         word(
             "retry",
