@@ -83,8 +83,14 @@ impl Channel for Narrow {
         self.inner.send(request).await
     }
 
-    async fn turn(&self, method: &str, url: &str, timeout: Duration) -> Option<HeldTurn> {
-        self.inner.turn(method, url, timeout).await
+    async fn turn(
+        &self,
+        method: &str,
+        url: &str,
+        size: u64,
+        timeout: Duration,
+    ) -> Option<HeldTurn> {
+        self.inner.turn(method, url, size, timeout).await
     }
 
     async fn send_in_turn(&self, request: Request, turn: HeldTurn) -> Result<Response, GateError> {
@@ -95,6 +101,10 @@ impl Channel for Narrow {
     fn check(&self, request: Request) -> Result<(), GateError> {
         self.allows(&request.url)?;
         self.inner.check(request)
+    }
+
+    fn relate(&self, url: &str, asked: &str) {
+        self.inner.relate(url, asked);
     }
 
     fn seal(&self, context: &str, secret: &str) -> Result<String, String> {

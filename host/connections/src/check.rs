@@ -209,7 +209,11 @@ impl Check<'_> {
                 "an application could use every mailbox: list the ones that it may use",
             );
         }
-        if spec.limits.at_a_time == 0 || spec.limits.per_10_minutes == 0 {
+        let limits = spec.limits;
+        if limits.at_a_time == 0
+            || limits.per_10_minutes == 0
+            || limits.upload_mb_per_5_minutes == 0
+        {
             self.problem("limits", "a limit is 1 at least");
         }
     }

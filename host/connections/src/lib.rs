@@ -35,6 +35,7 @@ mod status;
 mod turn;
 mod vault;
 mod webhook;
+mod window;
 
 pub use binding::{AccountInfo, Binding};
 pub use check::{OpenError, SpecProblem};

@@ -28,7 +28,7 @@ use crate::echo::{Echo, Guarded, Repeated};
 use crate::gate::{Body, GateError, Request, Response};
 use crate::mailboxes::LinkWatch;
 use crate::oauth::{AccessToken, AuthError, AuthErrorClass, Claims};
-use crate::pace::Turn;
+use crate::pace::{Lane, Turn};
 use crate::policy::url::{origin, same_origin};
 use crate::policy::{Allowed, headers};
 use crate::turn::HeldTurn;
@@ -146,7 +146,7 @@ impl<'b> Exchange<'b> {
         let lane = self.binding.lane(&self.allowed);
         let turn = match turn {
             Some(held) => held.0,
-            None => lane.turn(self.deadline).await,
+            None => self.turn(&lane).await,
         };
         let turn = match turn {
             Turn::Now(turn) => turn,
@@ -212,6 +212,19 @@ impl<'b> Exchange<'b> {
                 }
             }
         }
+    }
+
+    /// Waits for its turn. A piece of an upload may wait longer than it may take, and takes no less for
+    /// that.
+    async fn turn(&mut self, lane: &Lane) -> Turn {
+        let size = self.body.as_ref().map_or(0, |body| body.size);
+        if !self.binding.is_piece(&self.allowed) {
+            return lane.turn(size, Some(self.deadline)).await;
+        }
+        let began = Instant::now();
+        let turn = lane.turn(size, None).await;
+        self.deadline += began.elapsed();
+        turn
     }
 
     /// Sends once. The cell holds the host's own fault, where the body could not be read.
@@ -488,7 +501,7 @@ fn resolve(from: &Url, location: &str) -> Option<String> {
 /// The answer while the provider's pause lasts, in the shape of its own; nothing was sent.
 fn paused(left: Duration) -> Response {
     let seconds = left.as_secs() + 1;
-    let body = r#"{"error":{"code":"ApplicationThrottled","message":"The mailbox asked for a pause, or has had its requests of the last ten minutes; the host did not send the request."}}"#;
+    let body = r#"{"error":{"code":"ApplicationThrottled","message":"The mailbox asked for a pause, or has had its requests of the last ten minutes or its uploads of the last five; the host did not send the request."}}"#;
     Response {
         status: StatusCode::TOO_MANY_REQUESTS.as_u16(),
         headers: vec![

@@ -22,16 +22,26 @@ pub struct HeldTurn(pub(crate) Turn);
 impl Binding {
     /// Waits for the turn of a request at its mailbox, as [`Binding::send`] does by itself: for callers
     /// that note down what they are about to send, and do so only when nothing stands between.
+    /// `size` is that of the body in bytes. A piece of an upload session, whose URL was
+    /// [related](Binding::relate), waits for as long as it takes; others at most for `timeout`.
     /// `None` for a request that would be refused: sending it says why.
-    pub async fn turn(&self, method: &str, url: &str, timeout: Duration) -> Option<HeldTurn> {
+    pub async fn turn(
+        &self,
+        method: &str,
+        url: &str,
+        size: u64,
+        timeout: Duration,
+    ) -> Option<HeldTurn> {
         self.0.recall_mailbox(url).await;
         let allowed = self.0.policy.check(method, url).ok()?;
         let deadline = Instant::now() + timeout.min(LONGEST);
-        Some(HeldTurn(self.0.lane(&allowed).turn(deadline).await))
+        let deadline = (!self.0.is_piece(&allowed)).then_some(deadline);
+        Some(HeldTurn(self.0.lane(&allowed).turn(size, deadline).await))
     }
 
     /// Takes note that a URL came with the answer to a request for another one, `asked`: what is sent
-    /// there counts for the same mailbox. An upload session's URL names none.
+    /// there counts for the same mailbox. An upload session's URL names none. Needed again for a binding
+    /// that goes on with what another one was told.
     pub fn relate(&self, url: &str, asked: &str) {
         let Some(bound) = &self.0.connection else {
             return;
@@ -66,6 +76,11 @@ impl Inner {
             Some(mailbox) => self.pacer.lane(application, &mailbox),
             None => self.pacer.lane(application, &place(&allowed.url)),
         }
+    }
+
+    /// Whether a request belongs to an upload session: its URL came with an answer about a mailbox.
+    pub(crate) fn is_piece(&self, allowed: &Allowed) -> bool {
+        allowed.mailbox.is_none() && self.related_mailbox(&allowed.url).is_some()
     }
 
     /// The mailbox that a URL belongs to by where it came from.

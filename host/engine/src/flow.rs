@@ -110,6 +110,14 @@ impl Flow {
             .map_err(|error| error.to_string())
     }
 
+    /// Whether an item of a source starts a run.
+    pub(crate) fn starts(&self, condition: &Template, event: &Value) -> Result<bool, String> {
+        match self.of_event(condition, event)? {
+            Value::Bool(starts) => Ok(starts),
+            other => Err(wrong_type("if", "true or false", &other).message),
+        }
+    }
+
     /// The items of a step's `for-each`.
     pub(crate) fn items(
         &self,

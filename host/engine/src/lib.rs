@@ -48,4 +48,6 @@ pub use store::{
     RunFilter, RunSummary, StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
 };
 pub use timer::{Timer, TokioTimer};
-pub use trigger::{Received, TriggerItem, TriggerState, TriggerStatus, Triggers, Webhook};
+pub use trigger::{
+    ItemStart, Received, TriggerItem, TriggerState, TriggerStatus, Triggers, Webhook,
+};

@@ -165,7 +165,8 @@ pub trait EventStore: Send + Sync {
     /// The disk's.
     async fn trigger(&self, trigger: &str) -> Result<TriggerRecord, StoreError>;
 
-    /// The run that an item of a trigger has had; it may have been removed since.
+    /// The run that an item of a trigger has had; it may have been removed since, and an item that
+    /// started none has the id alone.
     ///
     /// # Errors
     /// The disk's.
@@ -178,8 +179,8 @@ pub trait EventStore: Send + Sync {
     /// The disk's.
     async fn reset_trigger(&self, trigger: &str) -> Result<bool, StoreError>;
 
-    /// Sets a trigger's cursor and starts a run for each of its items that has never had one, all at
-    /// once and durably. Gives the runs that were started, those among them that their events end.
+    /// Sets a trigger's cursor and starts a run for each of its items that was never seen, or notes it as
+    /// seen where it has no events, all at once and durably. Gives the runs that were started, those among them that their events end.
     /// An item counts as seen for ever, and so does one whose run's id exists.
     ///
     /// # Errors
@@ -387,7 +388,7 @@ pub struct TriggerRecord {
     pub last_started_at: Option<Timestamp>,
 }
 
-/// An item of a trigger that is to have a run.
+/// An item of a trigger that is to have a run, or to be noted as seen.
 #[derive(Debug, Clone)]
 pub struct NewItem {
     /// What the item is known by, unique to its trigger; without one it is known by its run's id, for
@@ -395,7 +396,8 @@ pub struct NewItem {
     pub key: Option<String>,
     /// The run.
     pub run: RunId,
-    /// Its first events: `RunStarted`, and, where it cannot go on from there, how it fails.
+    /// Its first events: `RunStarted`, and, where it cannot go on from there, how it fails. None where
+    /// there is to be no run: the item is noted as seen then, by the id that its run would have.
     pub events: Vec<Event>,
 }
 

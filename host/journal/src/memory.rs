@@ -360,6 +360,9 @@ impl EventStore for MemoryStore {
                 }
                 held.items.insert(key, run.clone());
             }
+            if events.is_empty() {
+                continue;
+            }
             if held.append(&run, 0, &events).is_err() {
                 continue;
             }

@@ -373,7 +373,11 @@ impl EventStore for SqliteStore {
         let items = items
             .into_iter()
             .map(|NewItem { key, run, events }| {
-                Ok((key, Append::new(&run, 0, &events, Durability::Synced)?))
+                let append = match events.is_empty() {
+                    true => None,
+                    false => Some(Append::new(&run, 0, &events, Durability::Synced)?),
+                };
+                Ok((key, run, append))
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
         let (trigger, cursor) = (trigger.to_owned(), cursor.map(str::to_owned));

@@ -238,6 +238,20 @@ async fn groups_and_items(store: &dyn EventStore) {
             .is_empty(),
         "the run is there"
     );
+    // One that starts no run is seen all the same, for good.
+    let left_out = NewItem {
+        events: Vec::new(),
+        ..item("left-out")
+    };
+    for again in [left_out, item("left-out")] {
+        let taken = store.take_items("l", Some("1"), vec![again]).await.unwrap();
+        assert!(taken.is_empty());
+    }
+    let seen = store.item("l", "left-out").await.unwrap();
+    assert_eq!(seen, Some(run("i-left-out")));
+    assert_eq!(store.run(&run("i-left-out")).await.unwrap(), None);
+    let record = store.trigger("l").await.unwrap();
+    assert_eq!((record.cursor.as_deref(), record.started), (Some("1"), 0));
     let without_key = |name: &str| NewItem {
         key: None,
         run: run(name),

@@ -48,7 +48,7 @@ pub struct ConnectionSpec {
     /// it. Only connections of the kind per-user have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
-    /// How many requests a mailbox may get.
+    /// How much a mailbox may get.
     #[serde(default)]
     pub limits: ConnectionLimits,
     /// Ranges (CIDR) of addresses that are not public and may be dialled all the same.
@@ -218,7 +218,7 @@ pub struct ProviderSpec {
     pub scopes: Vec<String>,
 }
 
-/// How many requests a mailbox may get through a connection's application. Where several connections
+/// What a mailbox may get through a connection's application. Where several connections
 /// share an application, the smaller numbers count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
@@ -227,6 +227,17 @@ pub struct ConnectionLimits {
     pub at_a_time: u32,
     /// Requests in any 10 minutes (Graph: throttling-limits.md has 10,000).
     pub per_10_minutes: u32,
+    /// Megabytes (millions of bytes) in the bodies of requests in any 5 minutes (Graph:
+    /// throttling-outlook.md has 150). A larger body goes alone.
+    pub upload_mb_per_5_minutes: u32,
+}
+
+impl ConnectionLimits {
+    /// The bytes that may be uploaded in any 5 minutes.
+    #[must_use]
+    pub fn upload_bytes(self) -> u64 {
+        u64::from(self.upload_mb_per_5_minutes) * 1_000_000
+    }
 }
 
 impl Default for ConnectionLimits {
@@ -234,6 +245,7 @@ impl Default for ConnectionLimits {
         Self {
             at_a_time: 4,
             per_10_minutes: 10_000,
+            upload_mb_per_5_minutes: 150,
         }
     }
 }

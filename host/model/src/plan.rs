@@ -314,7 +314,15 @@ impl Plan {
         let triggers = self.triggers.iter();
         let inputs = triggers.flat_map(|trigger| trigger.inputs.iter().flatten());
         let inputs = inputs.map(|(_, input)| input);
+        let conditions = self
+            .triggers
+            .iter()
+            .filter_map(|trigger| match &trigger.on {
+                TriggerKind::Source(poll) => poll.condition.as_ref(),
+                TriggerKind::Schedule(_) | TriggerKind::Webhook => None,
+            });
         let templates = self.outputs.values().chain(group).chain(inputs);
+        let templates = templates.chain(conditions);
         templates.for_each(|template| template.each_expression(found));
     }
 }

@@ -6,7 +6,7 @@
 //! | `webhook` | a signed request | `event.body`, its JSON |
 //! | `source` | an item that a plugin's source gave | `event.item`, as the action's schema has it |
 //!
-//! Each event starts one run. `inputs` makes the run's inputs of it; a webhook without `inputs` takes
+//! Each event starts one run, but an item for which the source's `if` is not true. `inputs` makes the run's inputs of it; a webhook without `inputs` takes
 //! the body's members for them.
 
 use std::collections::BTreeMap;
@@ -83,6 +83,9 @@ pub struct SourcePoll {
     pub every: Duration,
     /// The longest that a poll may take.
     pub timeout: Duration,
+    /// Whether an item starts a run; it sees what `inputs` see. Without it each does.
+    #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Template>,
 }
 
 impl Trigger {

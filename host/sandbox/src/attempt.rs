@@ -7,10 +7,10 @@ use std::time::Duration;
 use docket_connections::AccountInfo;
 use docket_engine::{Documents, LogLevel, Reporter, StepCall, Stop};
 use docket_model::{Digest, DocumentRef, RunId, StepPath};
-use tokio::time::Instant;
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 
 use crate::Limits;
+use crate::allowance::Allowance;
 use crate::effects::Desk;
 use crate::egress::Channel;
 use crate::handles::Document;
@@ -49,8 +49,7 @@ pub(crate) struct Work {
     pub(crate) path: StepPath,
     pub(crate) idempotency_key: String,
     pub(crate) desk: Desk,
-    /// When the attempt's time is over.
-    pub(crate) deadline: Instant,
+    pub(crate) time: Allowance,
     /// The effects so far; the next one's index.
     pub(crate) effects: u32,
     /// Documents in the making.
@@ -82,6 +81,7 @@ impl Attempt {
     /// An attempt of a step, which starts now.
     pub(crate) fn of_step(
         call: &StepCall,
+        time: Allowance,
         limits: &Arc<Limits>,
         documents: &Arc<dyn Documents>,
         channel: Arc<dyn Channel>,
@@ -101,7 +101,7 @@ impl Attempt {
             path: call.path.clone(),
             idempotency_key: call.idempotency_key.clone(),
             desk,
-            deadline: Instant::now() + call.timeout,
+            time,
             effects: 0,
             writers: 0,
             document_bytes_left: limits.document_bytes,
@@ -178,11 +178,11 @@ pub(crate) fn started_at(call: &StepCall) -> u64 {
 }
 
 impl Work {
-    /// How long a request may take now: it ends a little before the attempt does, so that its
+    /// How long a request may take now, once it has its turn: it ends a little before the attempt does, so that its
     /// outcome is still recorded.
     pub(crate) fn request_time(&self, wanted: Option<Duration>) -> Duration {
         const MARGIN: Duration = Duration::from_millis(500);
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = self.time.left();
         let limit = self
             .limits
             .request_timeout

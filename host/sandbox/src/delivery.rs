@@ -27,7 +27,7 @@ pub(crate) struct Delivery {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<Part>,
     pub(crate) with_token: bool,
-    /// When it must be over, the wait for its turn included.
+    /// When it must be over.
     pub(crate) deadline: Instant,
     pub(crate) sink: Sink,
     pub(crate) seal: Option<Seal>,
@@ -70,7 +70,6 @@ async fn exchange(
     channel: Arc<dyn Channel>,
     documents: Arc<dyn Documents>,
 ) -> Result<Answer, Lost> {
-    let asked = Arc::clone(&delivery.url);
     let request = Request {
         method: delivery.method,
         url: delivery.url,
@@ -97,7 +96,7 @@ async fn exchange(
     };
     match (delivery.seal, String::from_utf8(bytes.into())) {
         (Some(request), Ok(text)) if !text.is_empty() => {
-            let sealed = seal(&request, &asked, status, text, headers, channel.as_ref());
+            let sealed = seal(&request, status, text, headers, channel.as_ref());
             let sealed = sealed.map_err(Lost::Gate)?;
             Ok(Answer {
                 status,

@@ -33,9 +33,16 @@ pub trait Channel: Send + Sync {
     /// [`GateError`]; a [`GateError::Fault`] stops the attempt, every other case is data.
     async fn send(&self, request: Request) -> Result<Response, GateError>;
 
-    /// Waits for the turn of a request with this method and URL; `None` where there is none to wait
+    /// Waits for the turn of a request with this method, this URL and a body of so many bytes, for
+    /// `timeout`, or as long as it takes where a wait must not end; `None` where there is none to wait
     /// for.
-    async fn turn(&self, _method: &str, _url: &str, _timeout: Duration) -> Option<HeldTurn> {
+    async fn turn(
+        &self,
+        _method: &str,
+        _url: &str,
+        _size: u64,
+        _timeout: Duration,
+    ) -> Option<HeldTurn> {
         None
     }
 
@@ -58,7 +65,7 @@ pub trait Channel: Send + Sync {
     }
 
     /// Takes note that a URL came with the answer to a request for another one, `asked`: what is sent
-    /// there belongs to the same mailbox.
+    /// there belongs to the same mailbox. Told again when the answer comes from the journal.
     fn relate(&self, _url: &str, _asked: &str) {}
 
     /// Encrypts a URL that holds a secret, for the journal. `context` must be given again to open.
@@ -105,8 +112,14 @@ impl Channel for Binding {
         Self::send(self, request).await
     }
 
-    async fn turn(&self, method: &str, url: &str, timeout: Duration) -> Option<HeldTurn> {
-        Self::turn(self, method, url, timeout).await
+    async fn turn(
+        &self,
+        method: &str,
+        url: &str,
+        size: u64,
+        timeout: Duration,
+    ) -> Option<HeldTurn> {
+        Self::turn(self, method, url, size, timeout).await
     }
 
     async fn send_in_turn(&self, request: Request, turn: HeldTurn) -> Result<Response, GateError> {

@@ -1,9 +1,10 @@
 //! The `http` interface: requests become effects, and outcomes become answers.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use docket_engine::Stop;
+use docket_engine::{LogLevel, Stop};
 use docket_model::{Answer, AnswerBody, EffectCall, HttpFailure, Outcome};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::oneshot;
@@ -12,6 +13,7 @@ use wasmtime::component::Resource;
 
 use crate::attempt::Attempt;
 use crate::bindings::http::{self, Content, Denial, HttpError, Receive, Request, Response};
+use crate::content::Part;
 use crate::delivery::{Delivery, deliver};
 use crate::documents::read_exact;
 use crate::handles::{Client, Token};
@@ -22,9 +24,8 @@ use crate::seal::Place;
 /// Requests of one `send-all`, and how many of them are under way at once.
 const REQUESTS_AT_MOST: usize = 16;
 const SIDE_BY_SIDE: usize = 8;
-/// What is left of a request's time for the sending itself, when the wait for its turn ends: one that has
-/// hardly begun when its time is over is in doubt.
-const RESERVE: Duration = Duration::from_secs(10);
+/// After how long a wait for a turn is told.
+const LONG_WAIT: Duration = Duration::from_secs(3);
 
 impl http::Host for Attempt {}
 
@@ -107,11 +108,17 @@ async fn exchange(
         });
     }
     if !records.is_empty() {
+        let urls: Vec<Arc<str>> = deliveries.iter().map(|one| Arc::clone(&one.url)).collect();
         let outcomes = perform(attempt, EffectCall { requests: records }, deliveries).await?;
-        let mut outcomes = outcomes.into_iter();
+        let mut outcomes = urls.into_iter().zip(outcomes);
         for (request, answer) in answers.iter_mut().enumerate().filter(|(_, a)| a.is_none()) {
-            let outcome = outcomes.next().ok_or_else(too_few_outcomes)?;
-            *answer = Some(answer_of(attempt, outcome, effect, request).await?);
+            let (asked, outcome) = outcomes.next().ok_or_else(too_few_outcomes)?;
+            let asked = Asked {
+                effect,
+                request,
+                url: &asked,
+            };
+            *answer = Some(answer_of(attempt, outcome, asked).await?);
         }
     }
     answers
@@ -138,29 +145,57 @@ async fn perform(
     }
     work.effects += 1;
     let (channel, documents) = (Arc::clone(&work.channel), Arc::clone(&work.documents));
-    // What may not be repeated waits for its turn before it is journaled as intended.
+    // A request has its turn before it is journaled as intended, and before its time begins.
     let (give, turn) = oneshot::channel();
-    let waits = deliveries
-        .first()
-        .filter(|_| !call.is_repeatable())
-        .map(|one| (one.method.clone(), Arc::clone(&one.url), one.deadline));
-    let gate = Arc::clone(&channel);
+    let alone = match deliveries.as_slice() {
+        [alone] => Some((
+            alone.method.clone(),
+            Arc::clone(&alone.url),
+            alone.body.iter().map(Part::size).sum::<u64>(),
+            alone.deadline,
+        )),
+        _ => None,
+    };
+    let (gate, time) = (Arc::clone(&channel), work.time.clone());
+    let tell = {
+        let (reporter, run, path) = (
+            Arc::clone(&work.reporter),
+            work.run.clone(),
+            work.path.clone(),
+        );
+        move |line: &str| reporter.log(&run, &path, LogLevel::Info, line)
+    };
     let ready = async move {
-        if let Some((method, url, deadline)) = waits
-            && let left = deadline.saturating_duration_since(Instant::now())
-            && let wait = left.saturating_sub(RESERVE.min(left / 2))
-            && let Some(turn) = gate.turn(&method, &url, wait).await
-        {
+        let Some((method, url, size, deadline)) = alone else {
+            return;
+        };
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let turn = async {
+            let mut turn = pin!(gate.turn(&method, &url, size, patience));
+            if let Ok(turn) = tokio::time::timeout(LONG_WAIT, &mut turn).await {
+                return turn;
+            }
+            tell(&format!(
+                "the mailbox is at its limits: a {method} of {size} bytes waits for its turn, and \
+                 the step's time stands still"
+            ));
+            turn.await
+        };
+        if let (Some(turn), took) = time.standing_still(turn).await {
             // Whoever would take it may be gone, and the turn goes to the next one.
-            let _ = give.send(turn);
+            let _ = give.send((turn, took));
         }
     };
     let exec = async move {
-        let mut turn = turn.await.ok();
+        let mut held = turn.await.ok();
         stream::iter(deliveries)
-            .map(|delivery| {
+            .map(|mut delivery| {
                 let (channel, documents) = (Arc::clone(&channel), Arc::clone(&documents));
-                deliver(delivery, turn.take(), channel, documents)
+                let turn = held.take().map(|(turn, took)| {
+                    delivery.deadline += took;
+                    turn
+                });
+                deliver(delivery, turn, channel, documents)
             })
             .buffered(SIDE_BY_SIDE)
             .try_collect()
@@ -173,14 +208,20 @@ async fn perform(
     outcomes.ok_or_else(|| wasmtime::format_err!("the attempt is over"))
 }
 
+/// Which request an answer belongs to.
+struct Asked<'u> {
+    effect: u32,
+    request: usize,
+    url: &'u str,
+}
+
 async fn answer_of(
     attempt: &mut Attempt,
     outcome: Outcome,
-    effect: u32,
-    request: usize,
+    asked: Asked<'_>,
 ) -> wasmtime::Result<Result<Response, HttpError>> {
     Ok(match outcome {
-        Outcome::Answered(answer) => Ok(response_of(attempt, answer, effect, request).await?),
+        Outcome::Answered(answer) => Ok(response_of(attempt, answer, asked).await?),
         Outcome::Failed(failure) => Err(error_of(failure)),
         Outcome::InDoubt => Err(HttpError::Interrupted(
             "the host ended while the request was under way".to_owned(),
@@ -191,8 +232,7 @@ async fn answer_of(
 async fn response_of(
     attempt: &mut Attempt,
     answer: Answer,
-    effect: u32,
-    request: usize,
+    asked: Asked<'_>,
 ) -> wasmtime::Result<Response> {
     let work = attempt.work()?;
     work.answer_bytes_left = work
@@ -202,14 +242,16 @@ async fn response_of(
     let idempotency_key = work.idempotency_key.clone();
     let place = Place {
         idempotency_key,
-        effect,
-        request,
+        effect: asked.effect,
+        request: asked.request,
     };
     for (n, ciphertext) in answer.sealed.iter().enumerate() {
         let url = work
             .channel
             .open(&place.context(n), ciphertext)
             .map_err(|problem| wasmtime::Error::new(Stop::Fault(problem)))?;
+        // Whether the answer is fresh or from the journal: an upload counts for its mailbox.
+        work.channel.relate(&url, asked.url);
         work.sealed.insert(place.name(n), url);
     }
     let body = match answer.body {

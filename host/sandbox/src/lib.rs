@@ -10,6 +10,7 @@
 //! This room has no HTTP client, no clock and no source of randomness, and never sees a credential.
 //! What a guest's toolchain imports of WASI is inert: see `wasi`.
 
+mod allowance;
 mod attempt;
 mod bindings;
 mod cache;

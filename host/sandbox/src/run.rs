@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use wasmtime::Store;
 
+use crate::allowance::Allowance;
 use crate::attempt::{Attempt, off_thread, started_at};
 use crate::bindings::actions::{self, Call};
 use crate::effects::{Effect, desk};
@@ -106,8 +107,10 @@ impl Sandbox {
 
         let slot = self.slots.acquire().await.map_err(|_| Stop::Cancelled)?;
         let (desk, effects) = desk();
+        let time = Allowance::new(call.timeout);
         let attempt = Attempt::of_step(
             &call,
+            time.clone(),
             &self.limits,
             &self.documents,
             channel,
@@ -118,9 +121,9 @@ impl Sandbox {
         let returned = {
             let guest = guest(&plugin, &mut store, &call, given);
             let attempt = serve(guest, effects, journal);
-            match tokio::time::timeout(call.timeout, attempt).await {
-                Ok(returned) => returned?,
-                Err(_) => Err(wasmtime::Error::new(Limit::Time(call.timeout))),
+            match time.limit(attempt).await {
+                Some(returned) => returned?,
+                None => Err(wasmtime::Error::new(Limit::Time(call.timeout))),
             }
         };
         let fuel_left = store.get_fuel().ok();

@@ -47,7 +47,7 @@ pub(crate) struct Sealed {
     pub(crate) ciphertexts: Vec<String>,
 }
 
-/// Takes the secrets out of an answer to a request for `asked`.
+/// Takes the secrets out of an answer.
 ///
 /// A pointer to nothing, or to no string, seals nothing: error answers have other members, or are no
 /// JSON at all.
@@ -56,7 +56,6 @@ pub(crate) struct Sealed {
 /// [`unreadable`] where a 2xx answer is no JSON; [`GateError::Fault`] where the vault cannot encrypt.
 pub(crate) fn seal(
     seal: &Seal,
-    asked: &str,
     status: u16,
     text: String,
     headers: Vec<(String, String)>,
@@ -88,7 +87,6 @@ pub(crate) fn seal(
                 .seal(&seal.place.context(n), secret)
                 .map_err(GateError::Fault)?,
         );
-        channel.relate(secret, asked);
         secrets.push((secret.to_owned(), seal.place.name(n)));
     }
     if secrets.is_empty() {
@@ -179,8 +177,6 @@ mod tests {
 
     use super::*;
 
-    const ASKED: &str = "https://graph.test/v1.0/users/a@x.example/messages/1";
-
     /// Reverses instead of encrypting.
     struct Backwards;
 
@@ -213,8 +209,8 @@ mod tests {
             },
         };
         let headers = vec![("location".to_owned(), "https://u/1?t=S/x".to_owned())];
-        let sealed = seal(&request, ASKED, 200, text.to_owned(), headers, &Backwards)
-            .expect("an answer in JSON");
+        let sealed =
+            seal(&request, 200, text.to_owned(), headers, &Backwards).expect("an answer in JSON");
         assert_eq!(sealed.text, expected, "{text}");
         assert_eq!(sealed.ciphertexts, ciphertexts, "{text}");
         let is_masked = !sealed.headers[0].1.contains("t=S");
@@ -291,11 +287,11 @@ mod tests {
             },
         };
         let cut = r#"{"uploadUrl":"https://u/1?t=SECRET"#;
-        let error = seal(&request, ASKED, 201, cut.to_owned(), Vec::new(), &Backwards).err();
+        let error = seal(&request, 201, cut.to_owned(), Vec::new(), &Backwards).err();
         assert!(matches!(error, Some(GateError::Interrupted(text)) if !text.contains("SECRET")));
         let page = "<html>Bad gateway</html>".to_owned();
-        let sealed = seal(&request, ASKED, 502, page.clone(), Vec::new(), &Backwards)
-            .expect("an error page");
+        let sealed =
+            seal(&request, 502, page.clone(), Vec::new(), &Backwards).expect("an error page");
         assert_eq!(sealed.text, page);
     }
 }

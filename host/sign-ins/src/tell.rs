@@ -1,7 +1,7 @@
 //! Telling somebody: by a mail, which is a run of its own, or by a webhook.
 
 use docket_connections::Webhook;
-use docket_engine::{EngineError, TriggerItem};
+use docket_engine::{EngineError, ItemStart, TriggerItem};
 use docket_model::{Account, RunId};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -102,8 +102,7 @@ impl Asking {
         let items = vec![TriggerItem {
             key: Some(known.next().to_string()),
             run,
-            inputs,
-            failure: None,
+            start: ItemStart::With(inputs),
         }];
         let cursor = told.to_json()?;
         let name = request::name(account);

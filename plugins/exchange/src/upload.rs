@@ -126,7 +126,7 @@ fn upload(mailbox: &Mailbox<'_>, url: &str, file: &File) -> Result<Ended<()>, Fa
             200 | 202 => next_offset(&answer).unwrap_or(end),
             // It refuses what it has: an earlier try arrived, and its reply was lost.
             400 | 409 | 416 if tries > 1 && end < size => end,
-            // The host sits out a short pause that the service asks for, before the next request.
+            // The host sits out the pause that the service asks for, before the next request.
             408 | 500 | 502 | 503 | 504 => continue,
             429 if tries < TRIES => continue,
             status => {

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::input::Input;
 use crate::listing::{Pages, SELECT};
-use crate::take::{Message, Taking};
+use crate::message::Message;
+use crate::take::Taking;
 
 #[derive(Serialize)]
 struct Found {
@@ -37,7 +38,7 @@ pub(crate) fn folder(call: &Call) -> Result<Output, Failure> {
                 more |= page.len() > room;
                 page.truncate(room);
             }
-            let mut found = taking.all(&page, folder)?;
+            let mut found = taking.all(&page, folder)?.complete()?;
             more |= found.len() > room;
             found.truncate(room);
             messages.append(&mut found);
@@ -66,7 +67,8 @@ pub(crate) fn one(call: &Call) -> Result<Output, Failure> {
         path: String::new(),
     };
     let mut taking = Taking::new(&mailbox, &input);
-    match taking.all(&[listed], &nowhere)?.into_iter().next() {
+    let found = taking.all(&[listed], &nowhere)?.complete()?;
+    match found.into_iter().next() {
         Some(message) => Output::new(message),
         None => Err(Failure::NotFound(
             Problem::new(

@@ -6,10 +6,12 @@
 
 mod attachment;
 mod fetch;
+mod held;
 mod import;
 mod input;
 mod listing;
 mod manifest;
+mod message;
 mod name;
 mod source;
 mod take;

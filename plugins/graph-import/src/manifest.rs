@@ -83,7 +83,8 @@ fn new_messages() -> Action {
     let output = format!(
         r##"{{"type":"object","properties":{{"items":{{"type":"array","items":{{"$ref":"#/$defs/message"}}}},"more":{{"type":"boolean","description":"Whether there is more to be had at once."}}}},"required":["items","more"],"additionalProperties":false,"$defs":{}}}"##,
         defs(
-            r#""key": {"type": "string", "description": "The immutable id: what names the item for good."},"#
+            r#""key": {"type": "string", "description": "The immutable id: what names the item for good."},
+"failure": {"type": "object", "description": "Why the service does not show what belongs to it, though it was tried for an hour and more. Its run fails with that.", "properties": {"code": {"type": "string"}, "message": {"type": "string"}}, "required": ["code", "message"], "additionalProperties": false},"#
         )
     );
     taking(listing(Action::source(

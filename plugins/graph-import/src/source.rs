@@ -4,16 +4,18 @@
 //! start over then. So every few minutes the folder is also listed by time, a while back: what a
 //! delta query missed turns up there. An item may therefore be given more than once; its key is
 //! always the same, and the host starts each key once. What was given lately is remembered in the
-//! cursor, so that it is not imported a second time for nothing.
+//! cursor, so that it is not imported a second time for nothing; so is what cannot be read.
 
 use docket_graph::{Folder, FolderPath, Mailbox, Missing, json_time, text};
 use docket_plugin_sdk::{Call, Failure, Output, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::held::{Held, MOST_HELD};
 use crate::input::Input;
 use crate::listing::{changes, received_since};
-use crate::take::{Message, Taking};
+use crate::message::{Message, Unreadable};
+use crate::take::{Taking, Trouble};
 
 /// The form of the cursor.
 const VERSION: u32 = 1;
@@ -28,6 +30,8 @@ const OVERLAP: i64 = 900;
 const START_OVER: i64 = 86_400;
 /// The most pages of one poll.
 const MOST_PAGES: usize = 50;
+/// The most messages that one poll tries again.
+const AGAIN: usize = 4;
 /// The most messages that a delta query with a filter walks through ("message: delta").
 const MOST_WALKED: usize = 5000;
 
@@ -57,6 +61,12 @@ struct Cursor {
     /// Hashes of the keys given lately, oldest first.
     #[serde(default)]
     given: Vec<u64>,
+    /// What cannot be read, and is tried again.
+    #[serde(default)]
+    held: Vec<Held>,
+    /// When a message was last read with all that the workflow wants.
+    #[serde(default)]
+    shown_at: i64,
 }
 
 #[derive(Serialize)]
@@ -77,9 +87,12 @@ pub(crate) fn poll(call: &Call) -> Result<Output, Failure> {
         mailbox: &mailbox,
         folder: &folder,
         items: Vec::new(),
+        failed: Vec::new(),
         pages: 0,
     };
+    poll.again(&mut cursor, now)?;
     let more = poll.delta(&mut cursor, now)? || poll.scan(&mut cursor, now)?;
+    poll.settle(&mut cursor, now)?;
     let items = poll.items;
     let cursor = serde_json::to_string(&cursor).unwrap_or_default();
     Ok(Output::new(Found { items, more })?.with_cursor(cursor))
@@ -123,7 +136,8 @@ fn start(mailbox: &Mailbox<'_>, input: &Input, now: i64) -> Result<(Folder, Curs
         Some(cursor) if cursor.folder == folder.id => cursor,
         // Another folder has the name: what is in it counts from where the first one was left.
         other => {
-            let from = other.map(|other| other.scanned - OVERLAP).or(since);
+            let from = other.as_ref().map(|other| other.scanned - OVERLAP);
+            let from = from.or(since);
             Cursor {
                 version: VERSION,
                 folder: folder.id.clone(),
@@ -134,6 +148,8 @@ fn start(mailbox: &Mailbox<'_>, input: &Input, now: i64) -> Result<(Folder, Curs
                 scanned: from.unwrap_or(now),
                 scan: None,
                 given: Vec::new(),
+                held: other.map(|other| other.held).unwrap_or_default(),
+                shown_at: 0,
             }
         }
     };
@@ -146,10 +162,74 @@ struct Poll<'p, 'c> {
     folder: &'p Folder,
     taking: Taking<'p, 'c>,
     items: Vec<Message>,
+    /// What could not be read, and why.
+    failed: Vec<(Message, Failure)>,
     pages: usize,
 }
 
 impl Poll<'_, '_> {
+    /// Tries again what could not be read before, where it is time: a few, so that they leave the rest
+    /// of the poll its time.
+    fn again(&mut self, cursor: &mut Cursor, now: i64) -> Result<(), Failure> {
+        let due = cursor.held.iter().filter(|held| held.is_due(now));
+        let due: Vec<String> = due.take(AGAIN).map(|held| held.id.clone()).collect();
+        for id in due {
+            match self.taking.row(&id) {
+                Ok(Some(row)) => self.read(&[row], cursor)?,
+                Ok(None) => {}
+                Err(Trouble::OfAll(failure)) => return Err(failure),
+                Err(Trouble::OfOne(failure)) => {
+                    let row = serde_json::json!({"id": id});
+                    let message = Message::listed(&row, &self.folder.path, self.mailbox.address());
+                    self.failed.push((message, failure));
+                }
+            }
+            // What was read, or is gone, is not held any more.
+            if !self.has_failed(&id) {
+                cursor.held.retain(|held| held.id != id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets aside what could not be read, or gives it with the reason where that is enough.
+    fn settle(&mut self, cursor: &mut Cursor, now: i64) -> Result<(), Failure> {
+        let wants_documents = self.input.attachments || self.input.original;
+        let is_telling = |message: &Message| message.has_documents() || !wants_documents;
+        if self.items.iter().any(is_telling) {
+            cursor.shown_at = now;
+        }
+        let is_new = |id: &str| !cursor.held.iter().any(|held| held.id == id);
+        let new = self.failed.iter().filter(|(one, _)| is_new(&one.id));
+        let unread = cursor.held.len() + new.count();
+        for (mut message, failure) in std::mem::take(&mut self.failed) {
+            let problem = failure.problem();
+            let known = cursor.held.iter_mut().find(|held| held.id == message.id);
+            let is_enough = match known {
+                Some(held) => held.failed_again(now, cursor.shown_at, unread == 1),
+                None if unread > MOST_HELD => return Err(failure),
+                None => {
+                    cursor.held.push(Held::new(&message.id, now));
+                    false
+                }
+            };
+            if !is_enough {
+                let line = "a message cannot be read yet, and is tried again";
+                self.mailbox
+                    .call()
+                    .log(&format!("{line}: {}", problem.message));
+                continue;
+            }
+            cursor.held.retain(|held| held.id != message.id);
+            message.failure = Some(Unreadable {
+                code: problem.code.clone(),
+                message: problem.message.clone(),
+            });
+            self.give(message, cursor);
+        }
+        Ok(())
+    }
+
     /// What the delta query has; says whether it has more.
     fn delta(&mut self, cursor: &mut Cursor, now: i64) -> Result<bool, Failure> {
         // A listing under way comes first, unless the delta query is the one that is behind.
@@ -223,7 +303,8 @@ impl Poll<'_, '_> {
     }
 
     fn is_full(&self) -> bool {
-        self.items.len() >= self.input.limit || self.pages >= MOST_PAGES
+        let taken = self.items.len() + self.failed.len();
+        taken >= self.input.limit || self.pages >= MOST_PAGES
     }
 
     /// Takes over what is wanted of a page and was not given lately.
@@ -233,22 +314,38 @@ impl Poll<'_, '_> {
             let is_gone = row.get("@removed").is_some();
             let is_draft = row["isDraft"].as_bool().unwrap_or(false);
             let Some(id) = text(row, "id") else { continue };
-            let is_given = cursor.given.contains(&hash(id));
-            if is_gone || is_draft || is_given || !self.input.wants(row) {
+            let is_known = cursor.given.contains(&hash(id))
+                || cursor.held.iter().any(|held| held.id == id)
+                || self.has_failed(id);
+            if is_gone || is_draft || is_known || !self.input.wants(row) {
                 continue;
             }
             wanted.push(row.clone());
         }
-        let mut found = self.taking.all(&wanted, self.folder)?;
-        for item in &mut found {
-            item.key = Some(item.id.clone());
-            // One that was moved away meanwhile was not given, and may come back.
-            cursor.given.push(hash(&item.id));
+        self.read(&wanted, cursor)
+    }
+
+    /// Takes over the messages of these rows. One that was moved away meanwhile was not given, and may
+    /// come back.
+    fn read(&mut self, rows: &[Value], cursor: &mut Cursor) -> Result<(), Failure> {
+        let mut taken = self.taking.all(rows, self.folder)?;
+        self.failed.append(&mut taken.failed);
+        for message in taken.messages {
+            self.give(message, cursor);
         }
-        self.items.append(&mut found);
+        Ok(())
+    }
+
+    fn give(&mut self, mut message: Message, cursor: &mut Cursor) {
+        message.key = Some(message.id.clone());
+        cursor.given.push(hash(&message.id));
         let old = cursor.given.len().saturating_sub(REMEMBERED);
         cursor.given.drain(..old);
-        Ok(())
+        self.items.push(message);
+    }
+
+    fn has_failed(&self, id: &str) -> bool {
+        self.failed.iter().any(|(message, _)| message.id == id)
     }
 }
 

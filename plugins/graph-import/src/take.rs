@@ -3,16 +3,15 @@
 //! A few at a time, so that no more than a few answers are in memory; the bytes of attachments and
 //! originals go into documents and never come here.
 
-use docket_graph::{
-    Folder, Mailbox, MessageHandle, attachments_path, encode, next_link, rows, text,
-};
+use docket_graph::{Folder, Mailbox, attachments_path, encode, next_link, rows, text};
 use docket_plugin_sdk::{DocumentRef, Failure, HttpError, Request, Response};
-use serde::Serialize;
 use serde_json::Value;
 
-use crate::attachment::{self, Attachment, Decision, Skipped};
+use crate::attachment::{self, Attachment, Decision};
 use crate::fetch::{Answered, get_all};
 use crate::input::{Body, Input, LARGEST};
+use crate::listing::SELECT;
+use crate::message::{Message, headers};
 use crate::name::{clean, with_ending};
 
 /// How many messages are taken over side by side.
@@ -24,71 +23,21 @@ const LONGEST_BODIES: usize = 8 * 1024 * 1024;
 /// The longest answer that can hold such a body, in bytes: JSON may write a character as two.
 const LONGEST_ANSWER: u32 = 1536 * 1024;
 
-/// A message in the output.
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) struct Message {
-    /// For sources: what names the item for good.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) key: Option<String>,
-    pub(crate) id: String,
-    mailbox: String,
-    message: MessageHandle,
-    folder: String,
-    internet_message_id: String,
-    conversation_id: String,
-    subject: String,
-    from: Person,
-    sender: Person,
-    to: Vec<Person>,
-    cc: Vec<Person>,
-    bcc: Vec<Person>,
-    reply_to: Vec<Person>,
-    received_at: String,
-    sent_at: String,
-    read: bool,
-    importance: String,
-    categories: Vec<String>,
-    web_link: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    html: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    preview: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    headers: Option<Vec<Header>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    original: Option<DocumentRef>,
-    attachments: Vec<Attachment>,
-    skipped: Vec<Skipped>,
+/// What became of some messages. One that was moved or deleted since it was listed is nowhere.
+#[derive(Default)]
+pub(crate) struct Taken {
+    pub(crate) messages: Vec<Message>,
+    /// Those that could not be read, each for a reason of its own.
+    pub(crate) failed: Vec<(Message, Failure)>,
 }
 
-#[derive(Serialize)]
-struct Header {
-    name: String,
-    value: String,
-}
-
-#[derive(Serialize, Default)]
-struct Person {
-    name: String,
-    address: String,
-}
-
-impl Person {
-    fn read(recipient: &Value) -> Self {
-        let of = |name| text(&recipient["emailAddress"], name).unwrap_or_default();
-        let (name, address) = (of("name"), of("address"));
-        Self {
-            // Somebody without a name is called by the address.
-            name: if name.is_empty() { address } else { name }.to_owned(),
-            address: address.to_owned(),
+impl Taken {
+    /// The messages, if all could be read.
+    pub(crate) fn complete(self) -> Result<Vec<Message>, Failure> {
+        match self.failed.into_iter().next() {
+            Some((_, failure)) => Err(failure),
+            None => Ok(self.messages),
         }
-    }
-
-    fn all(recipients: &Value) -> Vec<Self> {
-        let all = recipients.as_array().into_iter().flatten();
-        all.map(Self::read).collect()
     }
 }
 
@@ -111,13 +60,16 @@ impl<'m, 'c> Taking<'m, 'c> {
         }
     }
 
-    /// The messages of these rows with all that belongs to them. One that was moved or deleted since
-    /// it was listed is left out.
-    pub(crate) fn all(&mut self, rows: &[Value], folder: &Folder) -> Result<Vec<Message>, Failure> {
-        let mut messages = Vec::with_capacity(rows.len());
+    /// The messages of these rows with all that belongs to them.
+    ///
+    /// # Errors
+    /// What stands in the way of all messages.
+    pub(crate) fn all(&mut self, rows: &[Value], folder: &Folder) -> Result<Taken, Failure> {
+        let mut taken = Taken::default();
         for group in rows.chunks(AT_A_TIME) {
-            let group = group.iter().map(|row| self.listed(row, folder)).collect();
-            let mut group = self.bodies(group)?;
+            let mailbox = self.mailbox.address();
+            let listed = |row| Message::listed(row, &folder.path, mailbox);
+            let mut group = self.bodies(group.iter().map(listed).collect())?;
             if self.input.attachments {
                 self.attachments(&mut group)?;
             }
@@ -127,51 +79,29 @@ impl<'m, 'c> Taking<'m, 'c> {
             let has_any =
                 |message: &Message| !(message.attachments.is_empty() && message.skipped.is_empty());
             if self.input.must_look_for_attachments() {
-                group.retain(has_any);
+                group.retain(|message| message.failed.is_some() || has_any(message));
             }
-            messages.append(&mut group);
+            for mut message in group {
+                match message.failed.take() {
+                    Some(failure) => taken.failed.push((message, failure)),
+                    None => taken.messages.push(message),
+                }
+            }
         }
-        Ok(messages)
+        Ok(taken)
     }
 
-    fn listed(&self, row: &Value, folder: &Folder) -> Message {
-        let of = |name: &str| text(row, name).unwrap_or_default().to_owned();
-        let categories = row["categories"].as_array().into_iter().flatten();
-        let mailbox = self.mailbox.address().to_owned();
-        Message {
-            key: None,
-            id: of("id"),
-            message: MessageHandle {
-                id: of("id"),
-                mailbox: mailbox.clone(),
-            },
-            mailbox,
-            folder: folder.path.clone(),
-            internet_message_id: of("internetMessageId"),
-            conversation_id: of("conversationId"),
-            subject: of("subject"),
-            from: Person::read(&row["from"]),
-            sender: Person::read(&row["sender"]),
-            to: Person::all(&row["toRecipients"]),
-            cc: Person::all(&row["ccRecipients"]),
-            bcc: Person::all(&row["bccRecipients"]),
-            reply_to: Person::all(&row["replyTo"]),
-            received_at: of("receivedDateTime"),
-            sent_at: of("sentDateTime"),
-            read: row["isRead"].as_bool().unwrap_or(false),
-            importance: of("importance"),
-            categories: categories
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect(),
-            web_link: of("webLink"),
-            html: None,
-            text: None,
-            preview: of("bodyPreview"),
-            headers: None,
-            original: None,
-            attachments: Vec::new(),
-            skipped: Vec::new(),
+    /// What a listing says of a message; `None` where it is gone.
+    pub(crate) fn row(&self, id: &str) -> Result<Option<Value>, Trouble> {
+        let path = format!("/messages/{}?$select={SELECT}", encode(id));
+        let request = self.mailbox.request("GET", &path).build();
+        let mut answers = get_all(self.mailbox, &[request]);
+        let Some(answer) = answers.pop() else {
+            return Ok(None);
+        };
+        match present(self.mailbox, answer, "reading the message")? {
+            Some(answer) => answer.json().map(Some).map_err(Trouble::of_one),
+            None => Ok(None),
         }
     }
 
@@ -193,9 +123,12 @@ impl<'m, 'c> Taking<'m, 'c> {
             let answers = get_all(self.mailbox, &requests);
             let mut present = Vec::with_capacity(found.len());
             for (mut message, answer) in found.into_iter().zip(answers) {
-                if self.take_body(&mut message, answer)? {
-                    present.push(message);
+                match self.take_body(&mut message, answer) {
+                    Ok(false) => continue,
+                    Ok(true) => {}
+                    Err(trouble) => message.fail(trouble)?,
                 }
+                present.push(message);
             }
             found = present;
         }
@@ -219,12 +152,15 @@ impl<'m, 'c> Taking<'m, 'c> {
     }
 
     /// Takes a body over; false where the message is gone.
-    fn take_body(&mut self, message: &mut Message, answer: Answered) -> Result<bool, Failure> {
+    fn take_body(&mut self, message: &mut Message, answer: Answered) -> Result<bool, Trouble> {
         let doing = "reading the message";
         let why = match answer {
             Err(HttpError::TooLarge(_)) => too_long(),
             answer => match spared(present(self.mailbox, answer, doing))? {
-                Ok(Some(answer)) => return self.read_body(message, &answer).map(|()| true),
+                Ok(Some(answer)) => {
+                    let read = self.read_body(message, &answer);
+                    return read.map(|()| true).map_err(Trouble::of_one);
+                }
                 Ok(None) => return Ok(false),
                 Err(why) => why,
             },
@@ -265,17 +201,24 @@ impl<'m, 'c> Taking<'m, 'c> {
 
     /// Imports what is attached. A message that goes meanwhile keeps what was read of it.
     fn attachments(&self, messages: &mut [Message]) -> Result<(), Failure> {
-        let lists = messages.iter().map(|message| attachments_path(&message.id));
-        let requests: Vec<Request> = lists
+        let readable = messages.iter().filter(|message| message.failed.is_none());
+        let requests: Vec<Request> = readable
+            .map(|message| attachments_path(&message.id))
             .map(|path| self.mailbox.request("GET", &path).build())
             .collect();
         let answers = get_all(self.mailbox, &requests);
         let mut wanted: Vec<Wanted> = Vec::new();
-        for (at, (message, answer)) in messages.iter_mut().zip(answers).enumerate() {
-            let listed = match spared(self.list(&message.id, answer))? {
-                Ok(listed) => listed,
-                Err(why) => {
+        let all = messages.iter_mut().enumerate();
+        let readable = all.filter(|(_, message)| message.failed.is_none());
+        for ((at, message), answer) in readable.zip(answers) {
+            let listed = match spared(self.list(&message.id, answer)) {
+                Ok(Ok(listed)) => listed,
+                Ok(Err(why)) => {
                     message.skip("attachments", why);
+                    continue;
+                }
+                Err(trouble) => {
+                    message.fail(trouble)?;
                     continue;
                 }
             };
@@ -307,28 +250,30 @@ impl<'m, 'c> Taking<'m, 'c> {
                 continue;
             };
             let too_large = attachment::too_large(self.input.max_size);
-            match self.document(answer, &attachment.name, too_large)? {
-                Ok(document) => {
+            match self.document(answer, &attachment.name, too_large) {
+                Ok(Ok(document)) => {
                     attachment.document = Some(document);
                     message.attachments.push(attachment);
                 }
-                Err(why) => message.skip(&attachment.name, why),
+                Ok(Err(why)) => message.skip(&attachment.name, why),
+                Err(trouble) => message.fail(trouble)?,
             }
         }
         Ok(())
     }
 
-    fn list(&self, message: &str, answer: Answered) -> Result<Vec<Value>, Failure> {
+    fn list(&self, message: &str, answer: Answered) -> Result<Vec<Value>, Trouble> {
         let doing = "listing the attachments";
         let Some(answer) = present(self.mailbox, answer, doing)? else {
             return Ok(Vec::new());
         };
-        let mut page: Value = answer.json()?;
+        let mut page: Value = answer.json().map_err(Trouble::of_one)?;
         let path = attachments_path(message);
         let mut found = rows(&mut page);
         // A message holds 250 attachments ("Exchange Online limits"), so this ends.
         while let Some(link) = next_link(&page).filter(|_| found.len() < 1000) {
-            page = self.mailbox.read(self.mailbox.follow(&path, link), doing)?;
+            let next = self.mailbox.read(self.mailbox.follow(&path, link), doing);
+            page = next.map_err(Trouble::of_class)?;
             found.append(&mut rows(&mut page));
         }
         Ok(found)
@@ -338,6 +283,7 @@ impl<'m, 'c> Taking<'m, 'c> {
     fn originals(&self, messages: &mut [Message]) -> Result<(), Failure> {
         let requests: Vec<Request> = messages
             .iter()
+            .filter(|message| message.failed.is_none())
             .map(|message| {
                 let name = with_ending(&clean(&message.subject), ".eml");
                 let path = format!("/messages/{}/$value", encode(&message.id));
@@ -348,10 +294,12 @@ impl<'m, 'c> Taking<'m, 'c> {
             })
             .collect();
         let answers = get_all(self.mailbox, &requests);
-        for (message, answer) in messages.iter_mut().zip(answers) {
-            match self.document(answer, "the original", attachment::too_large(LARGEST))? {
-                Ok(document) => message.original = Some(document),
-                Err(why) => message.skip("original", why),
+        let readable = messages.iter_mut().filter(|one| one.failed.is_none());
+        for (message, answer) in readable.zip(answers) {
+            match self.document(answer, "the original", attachment::too_large(LARGEST)) {
+                Ok(Ok(document)) => message.original = Some(document),
+                Ok(Err(why)) => message.skip("original", why),
+                Err(trouble) => message.fail(trouble)?,
             }
         }
         Ok(())
@@ -363,7 +311,7 @@ impl<'m, 'c> Taking<'m, 'c> {
         answer: Answered,
         name: &str,
         too_large: String,
-    ) -> Result<Result<DocumentRef, String>, Failure> {
+    ) -> Result<Result<DocumentRef, String>, Trouble> {
         let doing = format!("importing {name}");
         if matches!(answer, Err(HttpError::TooLarge(_))) {
             return Ok(Err(too_large));
@@ -380,22 +328,36 @@ impl<'m, 'c> Taking<'m, 'c> {
 
 /// What the service will never show of a message must not keep all others waiting: it is left out, and
 /// said why.
-fn spared<T>(found: Result<T, Failure>) -> Result<Result<T, String>, Failure> {
+fn spared<T>(found: Result<T, Trouble>) -> Result<Result<T, String>, Trouble> {
     match found {
         Ok(found) => Ok(Ok(found)),
-        Err(Failure::InvalidInput(problem) | Failure::Permanent(problem)) => {
+        Err(Trouble::OfOne(Failure::InvalidInput(problem) | Failure::Permanent(problem))) => {
             Ok(Err(problem.message))
         }
-        Err(failure) => Err(failure),
+        Err(trouble) => Err(trouble),
     }
 }
 
-impl Message {
-    fn skip(&mut self, name: &str, why: String) {
-        self.skipped.push(Skipped {
-            name: name.to_owned(),
-            why,
-        });
+/// Why something could not be read.
+pub(crate) enum Trouble {
+    /// Nothing can be read now: an account that must sign in, a throttled mailbox, no way there, a
+    /// request that nobody granted.
+    OfAll(Failure),
+    /// The service's answer about one message. Others may be answered better.
+    OfOne(Failure),
+}
+
+impl Trouble {
+    const fn of_one(failure: Failure) -> Self {
+        Self::OfOne(failure)
+    }
+
+    /// By the failure's class, where the answer is not at hand.
+    fn of_class(failure: Failure) -> Self {
+        match failure {
+            Failure::SignInRequired(_) | Failure::Throttled(..) => Self::OfAll(failure),
+            _ => Self::OfOne(failure),
+        }
     }
 }
 
@@ -403,26 +365,23 @@ fn too_long() -> String {
     format!("it has more than {LONGEST_BODY} bytes")
 }
 
-fn headers(list: &Value) -> Vec<Header> {
-    let of = |header: &Value, name| text(header, name).unwrap_or_default().to_owned();
-    let all = list.as_array().into_iter().flatten();
-    all.map(|header| Header {
-        name: of(header, "name"),
-        value: of(header, "value"),
-    })
-    .collect()
-}
-
 /// A 2xx answer; `None` where what was asked for is gone.
 fn present(
     mailbox: &Mailbox<'_>,
     answer: Answered,
     doing: &str,
-) -> Result<Option<Response>, Failure> {
-    let answer = answer.map_err(HttpError::into_failure)?;
+) -> Result<Option<Response>, Trouble> {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error @ (HttpError::Interrupted(_) | HttpError::TooLarge(_))) => {
+            return Err(Trouble::OfOne(error.into_failure()));
+        }
+        Err(error) => return Err(Trouble::OfAll(error.into_failure())),
+    };
     match mailbox.success(&answer, doing) {
         Ok(_) => Ok(Some(answer)),
         Err(Failure::NotFound(_)) => Ok(None),
-        Err(failure) => Err(failure),
+        Err(failure) if matches!(answer.status, 401 | 429) => Err(Trouble::OfAll(failure)),
+        Err(failure) => Err(Trouble::OfOne(failure)),
     }
 }

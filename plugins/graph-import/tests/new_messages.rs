@@ -26,6 +26,9 @@ struct Folder {
     tokens: BTreeMap<String, usize>,
     loses_tokens: bool,
     is_renamed: bool,
+    /// The messages whose bodies the service answers with an error, and whether it does so with all.
+    broken: Vec<String>,
+    is_down: bool,
     now: i64,
 }
 
@@ -72,6 +75,15 @@ impl Folder {
             ["messages", id] if self.removed.iter().any(|gone| gone == id) => {
                 answer(404, &json!({"error": {"code": "ErrorItemNotFound"}}))
             }
+            ["messages", id] if query.contains("$select=id,") => {
+                let of = |(_, known): &&(i64, String)| known == id;
+                let (at, id) = self.messages.iter().find(of).expect("a message");
+                answer(200, &self.row(*at, id))
+            }
+            ["messages", id] if self.is_down || self.broken.iter().any(|one| one == id) => answer(
+                503,
+                &json!({"error": {"code": "ServiceUnavailable", "message": "try again"}}),
+            ),
             ["messages", _] => answer(
                 200,
                 &json!({"body": {"contentType": "text", "content": "Hello"}}),
@@ -187,7 +199,11 @@ fn poll(
         let value = output.value();
         for item in value["items"].as_array().expect("items") {
             assert_eq!(item["key"], item["message"]["id"]);
-            keys.push(item["key"].as_str().expect("a key").to_owned());
+            let key = item["key"].as_str().expect("a key").to_owned();
+            keys.push(match item.get("failure") {
+                Some(failure) => format!("{key}: {}", failure["code"]),
+                None => key,
+            });
         }
         cursor = Some(next);
         if value["more"] == false {
@@ -304,6 +320,89 @@ fn a_message_that_vanishes_between_listing_and_reading_is_left_out() {
     folder.borrow_mut().now += 700;
     let (keys, _) = poll(&folder, &json!({}), Some(cursor)).expect("polled");
     assert_eq!(keys, ["A"]);
+}
+
+#[test]
+fn a_message_that_cannot_be_read_keeps_no_other_back_and_is_given_with_the_reason() {
+    for change in [
+        json!({}),
+        json!({"attachments": false}),
+        json!({"limit": 1}),
+    ] {
+        let folder = Folder::new(0);
+        let (_, mut cursor) = poll(&folder, &change, None).expect("polled");
+        folder.borrow_mut().broken.push("A".to_owned());
+        for id in ["A", "B"] {
+            folder.borrow_mut().comes(id);
+        }
+        let mut given = Vec::new();
+        for minute in 0..100 {
+            folder.borrow_mut().now += 60;
+            let (keys, next) = poll(&folder, &change, Some(cursor)).expect("polled");
+            given.extend(keys.into_iter().map(|key| (minute, key)));
+            cursor = next;
+        }
+        let reason = "A: \"ServiceUnavailable\"".to_owned();
+        assert_eq!(given, [(0, "B".to_owned()), (75, reason)], "{change}");
+    }
+}
+
+#[test]
+fn a_message_that_can_be_read_again_is_given_whole() {
+    let folder = Folder::new(0);
+    let (_, cursor) = poll(&folder, &json!({}), None).expect("polled");
+    folder.borrow_mut().broken.push("A".to_owned());
+    folder.borrow_mut().comes("A");
+    folder.borrow_mut().now += 60;
+    let (keys, cursor) = poll(&folder, &json!({}), Some(cursor)).expect("polled");
+    assert!(keys.is_empty(), "{keys:?}");
+    folder.borrow_mut().broken.clear();
+    folder.borrow_mut().now += 299;
+    let (keys, cursor) = poll(&folder, &json!({}), Some(cursor)).expect("polled");
+    assert!(keys.is_empty(), "it is not time: {keys:?}");
+    folder.borrow_mut().now += 1;
+    let (keys, cursor) = poll(&folder, &json!({}), Some(cursor)).expect("polled");
+    assert_eq!(keys, ["A"]);
+    folder.borrow_mut().now += 1200;
+    let (keys, _) = poll(&folder, &json!({}), Some(cursor)).expect("polled");
+    assert!(keys.is_empty(), "{keys:?}");
+}
+
+#[test]
+fn an_outage_sends_no_mail_away() {
+    let folder = Folder::new(0);
+    let (_, mut cursor) = poll(&folder, &json!({}), None).expect("polled");
+    folder.borrow_mut().is_down = true;
+    let mut given = Vec::new();
+    for minute in 0..600 {
+        folder.borrow_mut().now += 60;
+        if minute == 500 {
+            assert!(given.is_empty(), "{given:?}");
+            folder.borrow_mut().is_down = false;
+        }
+        if minute % 30 == 0 {
+            folder.borrow_mut().comes(&format!("M{minute}"));
+        }
+        let (keys, next) = poll(&folder, &json!({}), Some(cursor)).expect("polled");
+        given.extend(keys);
+        cursor = next;
+    }
+    given.sort();
+    let mut expected: Vec<_> = (0..20).map(|n| format!("M{}", n * 30)).collect();
+    expected.sort();
+    assert_eq!(given, expected);
+}
+
+#[test]
+fn more_than_can_be_set_aside_is_waited_for() {
+    let folder = Folder::new(0);
+    let (_, cursor) = poll(&folder, &json!({}), None).expect("polled");
+    folder.borrow_mut().is_down = true;
+    for number in 0..101 {
+        folder.borrow_mut().comes(&format!("M{number}"));
+    }
+    let failure = poll(&folder, &json!({}), Some(cursor)).expect_err("down");
+    assert!(matches!(failure, Failure::Unavailable(_)), "{failure:?}");
 }
 
 #[test]

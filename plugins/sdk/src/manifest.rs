@@ -121,7 +121,9 @@ impl Action {
 
     /// A source: polled by a trigger. Its output has a list `items`, each of which starts a run, and
     /// a [cursor](crate::Output::with_cursor) that the next poll gets. An item's `key` is text that
-    /// names it for good: what was returned before under the same key starts nothing.
+    /// names it for good: what was returned before under the same key starts nothing. An item that the
+    /// source cannot read, though others come, has `failure`, an object with the texts `code` and
+    /// `message`: its run fails with that at once, by way of the workflow's `on-error`.
     #[must_use]
     pub fn source(name: &'static str, summary: &'static str) -> Self {
         Self {

@@ -66,7 +66,7 @@ impl TenantFacts {
 pub struct Ground {
     /// The clock of the hosts.
     pub clock: LabClock,
-    /// How many requests hosts make of a mailbox.
+    /// What hosts ask of a mailbox.
     pub limits: ConnectionLimits,
     facts: TenantFacts,
     folder: TempDir,
@@ -136,6 +136,11 @@ impl Lab {
             clock,
             ground,
         }
+    }
+
+    /// Sets what the hosts that are opened from now on ask of a mailbox.
+    pub fn limit(&mut self, limits: ConnectionLimits) {
+        self.ground.limits = limits;
     }
 
     /// The data folder.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
 use docket_e2e::{Host, Lab};
-use docket_model::{FailureClass, RunResult};
+use docket_model::{ConnectionLimits, FailureClass, RunResult};
 use docket_sandbox::Limits;
 use docket_tenant::{Fault, FaultAction};
 use serde_json::{Map, Value, json};
@@ -169,7 +169,12 @@ async fn the_example_books_every_invoice_once() {
 async fn a_document_of_149_mib_is_sent_and_imported_within_16_mb_of_the_plugins_memory() {
     // Exchange counts more than the bytes of a file, and 150 MiB are the most.
     const SIZE: usize = 149 << 20;
-    let lab = Lab::start().await;
+    let mut lab = Lab::start().await;
+    // More than Graph takes in five minutes, which would be waited for.
+    lab.limit(ConnectionLimits {
+        upload_mb_per_5_minutes: 1000,
+        ..ConnectionLimits::default()
+    });
     let limits = Limits {
         memory: 16 << 20,
         ..Limits::default()

@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+use std::sync::Arc;
+
 use docket_e2e::Lab;
-use docket_model::RunResult;
+use docket_engine::{LogLevel, Reporter, Triggers};
+use docket_model::{Event, EventKind, RunId, RunResult, StepPath};
 use docket_tenant::{Attachment, Fault, FaultAction, Recipient, SeedMail, TenantConfig};
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 const MAILBOX: &str = "invoices@contoso.example";
 
@@ -115,4 +120,77 @@ async fn an_answer_that_breaks_off_is_asked_for_again() {
         .map(|m| m["attachments"].as_array().unwrap().len())
         .sum();
     assert_eq!(files, 4);
+}
+
+/// Hears which runs end at once, and why.
+struct Ends(mpsc::UnboundedSender<RunResult>);
+
+impl Reporter for Ends {
+    fn event(&self, _: &RunId, event: &Event) {
+        if let EventKind::RunFinished { result } = &event.kind {
+            let _ = self.0.send(result.clone());
+        }
+    }
+    fn log(&self, _: &RunId, _: &StepPath, _: LogLevel, _: &str) {}
+    fn progress(&self, _: &RunId, _: &StepPath, _: u64, _: Option<u64>, _: &str) {}
+}
+
+/// The laboratory's clock goes on to the next poll at once, so the hour of tries takes no time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_whose_attachment_cannot_be_read_has_a_run_that_fails_and_keeps_none_back() {
+    let lab = Lab::start().await;
+    let state = lab.tenant.state();
+    let host = lab.open().await;
+    let text = "
+workflow: take
+on:
+  source:
+    uses: graph-import/new-messages
+    with: {mailbox: invoices@contoso.example, folder: Inbox}
+    every: 1m
+    inputs: {subject: '${{ event.item.subject }}'}
+inputs: {subject: {required: true}}
+connections: {graph-import: contoso}
+steps:
+  - uses: wait/timer
+    with: {for: 0s}
+";
+    let plan = Arc::new(host.plan_of("take.yaml", text));
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let triggers = Triggers::new(Arc::clone(&host.engine), Arc::new(Ends(tell)));
+    triggers.set(vec![plan]);
+    let shutdown = CancellationToken::new();
+    let before = lab.clock.now();
+    let from = Recipient::named("Fabrikam", "billing@fabrikam.example");
+    let serving = triggers.serve(shutdown.clone());
+    let watching = async {
+        let started = async || triggers.list().await.unwrap().remove(0).started;
+        while triggers.list().await.unwrap()[0].next_at.is_none() {
+            tokio::task::yield_now().await;
+        }
+        let refused = FaultAction::Unavailable { retry_after: None };
+        state.add_fault(Fault::next("GET", "*/attachments/*/$value", refused).always());
+        let mail = |subject| SeedMail::text(MAILBOX, from.clone(), subject, "Hello.");
+        let file = Attachment::file("bad.pdf", "application/pdf", b"%PDF".to_vec());
+        let unreadable = SeedMail {
+            attachments: vec![file],
+            ..mail("Cannot be read")
+        };
+        state.add_message(&unreadable).unwrap();
+        state.add_message(&mail("Can be read")).unwrap();
+        while started().await == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(told.try_recv().is_err(), "the other one is not kept back");
+        let Some(RunResult::Failed { failure, .. }) = told.recv().await else {
+            panic!("no run that fails");
+        };
+        assert_eq!(failure.code, "unreadable-item");
+        assert!(failure.message.contains("bad.pdf"), "{failure:?}");
+        let took = lab.clock.now().duration_since(before).as_mins();
+        assert!((75..100).contains(&took), "{took} minutes");
+        assert_eq!(started().await, 2);
+        shutdown.cancel();
+    };
+    tokio::join!(serving, watching);
 }

@@ -198,8 +198,12 @@ fn show(bench: &Workbench, plan: &Plan) -> Result<()> {
             TriggerKind::Schedule(Schedule::Every(time)) => format!("every {time:?}"),
             TriggerKind::Webhook => "for each signed request".to_owned(),
             TriggerKind::Source(poll) => {
+                let only = match &poll.condition {
+                    Some(condition) => format!(", if {}", written(condition)),
+                    None => String::new(),
+                };
                 format!(
-                    "for each item of {}/{}, asked every {:?}",
+                    "for each item of {}/{}{only}, asked every {:?}",
                     poll.plugin, poll.action, poll.every
                 )
             }

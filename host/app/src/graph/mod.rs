@@ -112,7 +112,15 @@ fn trigger(trigger: &Trigger) -> String {
         TriggerKind::Schedule(Schedule::Cron { cron, time_zone }) => format!("{cron} {time_zone}"),
         TriggerKind::Schedule(Schedule::Every(time)) => format!("every {time:?}"),
         TriggerKind::Webhook => "webhook".to_owned(),
-        TriggerKind::Source(poll) => format!("{}/{}", poll.plugin, poll.action),
+        TriggerKind::Source(poll) => match &poll.condition {
+            Some(condition) => shortened(&format!(
+                "{}/{} if {}",
+                poll.plugin,
+                poll.action,
+                written(condition)
+            )),
+            None => format!("{}/{}", poll.plugin, poll.action),
+        },
     }
 }
 

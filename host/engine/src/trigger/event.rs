@@ -6,7 +6,7 @@ use docket_model::{
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::start::UNFIT_INPUTS;
+use super::start::{ItemStart, UNFIT_INPUTS, UNREADABLE};
 use super::{Armed, facts};
 use crate::flow::Flow;
 use crate::{EngineError, StoreError, TriggerItem, key};
@@ -18,6 +18,8 @@ pub(super) struct Event {
     at: Timestamp,
     /// What expressions see as `event`.
     value: Value,
+    /// Why its source could not give all of it.
+    failure: Option<Failure>,
 }
 
 impl Event {
@@ -27,17 +29,21 @@ impl Event {
             key: None,
             at,
             value: Value::Object(facts(trigger, &at.to_string(), at)),
+            failure: None,
         }
     }
 
     /// An item that a source gave.
     pub(super) fn of_item(trigger: &Trigger, key: String, at: Timestamp, item: Value) -> Self {
         let mut value = facts(trigger, &key, at);
+        let said = item.get("failure").filter(|said| !said.is_null());
+        let failure = said.map(unreadable);
         value.insert("item".to_owned(), item);
         Self {
             key: Some(key),
             at,
             value: Value::Object(value),
+            failure,
         }
     }
 
@@ -49,6 +55,7 @@ impl Event {
             key: Some(id.to_owned()),
             at,
             value: Value::Object(value),
+            failure: None,
         }
     }
 
@@ -99,11 +106,29 @@ impl Event {
         (given, problems)
     }
 
-    /// It as an item to start. Where it yields no inputs, those that it does yield stand in the run,
-    /// null in the place of the others, so that the steps of `on-error` can go by them.
+    /// It as an item to start, or to leave be. Where it yields no inputs, those that it does yield stand
+    /// in the run, null in the place of the others, so that the steps of `on-error` can go by them. Where
+    /// its source's `if` has no answer for it, it has such a run as well: nobody else would know of it.
+    /// So has an item that its source could not give whole, which `if` is not asked about.
     pub(super) fn into_item(self, flow: &Flow, armed: &Armed) -> Result<TriggerItem, EngineError> {
         let plan = flow.plan();
         let run = self.run(&armed.name)?;
+        let condition = match &armed.trigger.on {
+            TriggerKind::Source(poll) => poll.condition.as_ref(),
+            TriggerKind::Schedule(_) | TriggerKind::Webhook => None,
+        };
+        let condition = condition.filter(|_| self.failure.is_none());
+        let spoilt = match condition.map(|condition| flow.starts(condition, &self.value)) {
+            None | Some(Ok(true)) => self.failure.clone(),
+            Some(Ok(false)) => {
+                return Ok(TriggerItem {
+                    key: self.key,
+                    run,
+                    start: ItemStart::Not,
+                });
+            }
+            Some(Err(message)) => Some(unfit_condition(&message)),
+        };
         let (mut given, mut problems) = self.partly_given(flow, &armed.trigger);
         for name in problems.iter().map(|problem| problem.name.clone()) {
             given.insert(name, Value::Null);
@@ -126,7 +151,8 @@ impl Event {
                 Value::Object(partly)
             }
         };
-        let mut failure = (!problems.is_empty()).then(|| unfit_inputs(&problems));
+        let unfit = || (!problems.is_empty()).then(|| unfit_inputs(&problems));
+        let mut failure = spoilt.or_else(unfit);
         if failure.is_none()
             && let Err(of_group) = flow.group(&run, &inputs)
         {
@@ -135,11 +161,14 @@ impl Event {
                 ..of_group
             });
         }
+        let start = match failure {
+            None => ItemStart::With(inputs),
+            Some(failure) => ItemStart::Failed { inputs, failure },
+        };
         Ok(TriggerItem {
             key: self.key,
             run,
-            inputs,
-            failure,
+            start,
         })
     }
 
@@ -150,6 +179,22 @@ impl Event {
         let run = key::of_event(self.at, &[trigger, known_by]);
         Ok(run.map_err(|error| StoreError::Damaged(error.to_string()))?)
     }
+}
+
+/// What a source says of an item that it could not give whole.
+fn unreadable(said: &Value) -> Failure {
+    let of = |name: &str| said[name].as_str().unwrap_or_default();
+    let (code, message) = (of("code"), of("message"));
+    let message = format!("the source could not read the item: {message} ({code})");
+    Failure::new(FailureClass::Unavailable, UNREADABLE, message)
+        .with_remedy("look at it where it lies; start the workflow by hand once it can be read")
+}
+
+fn unfit_condition(message: &str) -> Failure {
+    let message = format!("the trigger's `if` has no answer for its event: {message}");
+    Failure::new(FailureClass::InvalidInput, UNFIT_INPUTS, message).with_remedy(
+        "correct the trigger's `if`: ask with has(…) for what an item may lack; start this one by hand",
+    )
 }
 
 fn unfit_inputs(problems: &[InputProblem]) -> Failure {

@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Engine, EngineError, LogLevel, Reporter, key};
 use event::Event;
-pub use start::TriggerItem;
 pub(crate) use start::refuse_unfit;
+pub use start::{ItemStart, TriggerItem};
 use status::Live;
 pub use status::{TriggerState, TriggerStatus};
 
@@ -258,8 +258,7 @@ impl Triggers {
         let item = TriggerItem {
             key: Some(id.to_owned()),
             run: run.clone(),
-            inputs,
-            failure: None,
+            start: ItemStart::With(inputs),
         };
         let started = engine
             .start_items(&webhook.name, None, &webhook.plan, vec![item])
@@ -343,7 +342,7 @@ impl Shared {
     }
 
     /// Starts the runs of events, sets the cursor with them, and says how many were new. An event
-    /// that yields no inputs has a run that fails.
+    /// that yields no inputs has a run that fails; one that its source's `if` leaves out has none.
     async fn take(
         &self,
         armed: &Armed,
@@ -358,7 +357,10 @@ impl Shared {
         }
         let mut failed: BTreeMap<RunId, Failure> = items
             .iter()
-            .filter_map(|item| Some((item.run.clone(), item.failure.clone()?)))
+            .filter_map(|item| match &item.start {
+                ItemStart::Failed { failure, .. } => Some((item.run.clone(), failure.clone())),
+                ItemStart::With(_) | ItemStart::Not => None,
+            })
             .collect();
         let started = engine
             .start_items(&armed.name, cursor, &armed.plan, items)

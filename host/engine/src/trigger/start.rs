@@ -9,8 +9,11 @@ use crate::engine::ready_by;
 use crate::flow::Flow;
 use crate::{Engine, EngineError, NewItem, Ready};
 
-/// The code of the failure of a run that a trigger could make no inputs for.
+/// The code of the failure of a run that a trigger could make no inputs for, or could not tell whether
+/// to start.
 pub(super) const UNFIT_INPUTS: &str = "unfit-inputs";
+/// The code of the failure of a run for an item that its source could not give whole.
+pub(super) const UNREADABLE: &str = "unreadable-item";
 
 /// An item of a trigger: see [`Engine::start_items`].
 #[derive(Debug, Clone, PartialEq)]
@@ -19,16 +22,30 @@ pub struct TriggerItem {
     pub key: Option<String>,
     /// The id of its run.
     pub run: RunId,
-    /// The run's inputs.
-    pub inputs: Value,
-    /// Why the run cannot begin with these. It fails at once then, by way of its `on-error`.
-    pub failure: Option<Failure>,
+    /// How it starts.
+    pub start: ItemStart,
+}
+
+/// How an item's run starts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ItemStart {
+    /// With these inputs.
+    With(Value),
+    /// It cannot begin with these inputs. It fails at once, by way of its `on-error`.
+    Failed {
+        /// What there is of the inputs.
+        inputs: Value,
+        /// Why.
+        failure: Failure,
+    },
+    /// Not at all: the item is noted as seen.
+    Not,
 }
 
 impl Engine {
-    /// Sets a trigger's cursor and starts a run of `plan` for each item that has never had one, all
-    /// at once and durably: whatever crashes, no item is lost and none starts twice. Gives the runs
-    /// that were started.
+    /// Sets a trigger's cursor and starts a run of `plan` for each item that was never seen, all at once
+    /// and durably: whatever crashes, no item is lost and none starts twice. Gives the runs that were
+    /// started.
     ///
     /// # Errors
     /// [`EngineError::MissingDocument`], [`EngineError::Unstartable`], and the journal's; nothing is
@@ -67,15 +84,17 @@ impl Engine {
         plan: Digest,
         item: TriggerItem,
     ) -> Result<NewItem, EngineError> {
-        let TriggerItem {
-            key,
-            run,
-            inputs,
-            failure,
-        } = item;
-        let Some(failure) = failure else {
-            let events = vec![self.started(&run, flow, plan, inputs)?];
-            return Ok(NewItem { key, run, events });
+        let TriggerItem { key, run, start } = item;
+        let (inputs, failure) = match start {
+            ItemStart::Not => {
+                let events = Vec::new();
+                return Ok(NewItem { key, run, events });
+            }
+            ItemStart::With(inputs) => {
+                let events = vec![self.started(&run, flow, plan, inputs)?];
+                return Ok(NewItem { key, run, events });
+            }
+            ItemStart::Failed { inputs, failure } => (inputs, failure),
         };
         self.keep_documents(&inputs)?;
         let started = EventKind::RunStarted {
@@ -116,7 +135,7 @@ pub(crate) fn refuse_unfit(events: &[Event]) -> Result<(), EngineError> {
                         failure,
                     },
             },
-        ) if failure.code == UNFIT_INPUTS => failure,
+        ) if [UNFIT_INPUTS, UNREADABLE].contains(&failure.code.as_str()) => failure,
         _ => return Ok(()),
     };
     Err(EngineError::Unstartable(Box::new(failure.clone())))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use docket_engine::TriggerItem;
+use docket_engine::{ItemStart, TriggerItem};
 use docket_model::{Concurrency, EventKind, Plan, RunId, Signal};
 use serde_json::{Value, json};
 
@@ -90,8 +90,7 @@ async fn runs_of_items_are_driven() {
         let item = |number: u32| TriggerItem {
             key: Some(format!("{polls}-{number}")),
             run: format!("r-{polls}-{number}").parse().unwrap(),
-            inputs: json!({}),
-            failure: None,
+            start: ItemStart::With(json!({})),
         };
         let items = vec![item(0), item(1)];
         let started = bench.engine.start_items("inbox", Some("c"), &plan, items);

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use docket_engine::{
-    Documents, EngineError, Retention, RunFilter, Scheduler, SchedulerSettings, StoreError,
-    TriggerItem, Verdict,
+    Documents, EngineError, ItemStart, Retention, RunFilter, Scheduler, SchedulerSettings,
+    StoreError, TriggerItem, Verdict,
 };
 use docket_journal::{FileDocuments, SqliteStore};
 use docket_model::{Concurrency, Plan, PlannedStep, RunId, Signal};
@@ -203,8 +203,7 @@ async fn an_item_of_a_trigger_starts_once_whoever_finds_it_again() {
             let item = |key: &u32| TriggerItem {
                 key: Some(key.to_string()),
                 run: format!("mail-{key}").parse().unwrap(),
-                inputs: json!({}),
-                failure: None,
+                start: ItemStart::With(json!({})),
             };
             keys.iter().map(item).collect::<Vec<_>>()
         };

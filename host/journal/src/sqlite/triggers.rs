@@ -53,18 +53,21 @@ pub(super) fn take(
     transaction: &Transaction<'_>,
     name: &str,
     cursor: Option<&str>,
-    items: Vec<(Option<String>, Append)>,
+    items: Vec<(Option<String>, RunId, Option<Append>)>,
 ) -> rusqlite::Result<Vec<Ready>> {
     let mut note = transaction
         .prepare_cached("INSERT OR IGNORE INTO items (name, key, run) VALUES (?1, ?2, ?3)")?;
     let mut ready = Vec::new();
     let (mut started, mut last): (i64, Option<i64>) = (0, None);
-    for (key, append) in items {
+    for (key, run, append) in items {
         let is_new = match key {
-            Some(key) => note.execute(params![name, key, append.run.as_str()])? > 0,
+            Some(key) => note.execute(params![name, key, run.as_str()])? > 0,
             None => true,
         };
-        if !is_new || !append::write(transaction, &append)? {
+        let Some(append) = append.filter(|_| is_new) else {
+            continue;
+        };
+        if !append::write(transaction, &append)? {
             continue;
         }
         started += 1;

@@ -153,7 +153,7 @@ impl Inference<'_> {
                 }
             },
             ("event", _) => {
-                let message = "`event` is there only in the `inputs` of a trigger".to_owned();
+                let message = "`event` is there only in a trigger".to_owned();
                 let help = "hand on what you need of it as an input".to_owned();
                 self.problem(id, UNKNOWN_NAME, message, Some(help))
             }

@@ -54,6 +54,11 @@ impl Checker<'_> {
             failure: None,
             event: Some(Type::object(event, false)),
         };
+        if let TriggerOn::Source(step, _) = &trigger.on
+            && let Some(condition) = &step.condition
+        {
+            self.must_be(condition, &names, "`if`", &Type::Bool);
+        }
         let takes_body = matches!(trigger.on, TriggerOn::Webhook) && trigger.inputs.is_none();
         if !takes_body {
             self.trigger_inputs(trigger, workflow, &names);
@@ -180,6 +185,7 @@ impl Checker<'_> {
             act_as,
             every,
             timeout: step.timeout,
+            condition: step.condition.as_ref().map(Content::to_template),
         };
         (Some(poll), item)
     }

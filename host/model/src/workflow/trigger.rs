@@ -11,6 +11,7 @@
 //!       uses: graph-import/new-messages
 //!       with: {mailbox: invoices@contoso.example, folder: Invoices}
 //!       every: 1m
+//!       if: ${{ event.item.importance == "high" }}
 //!       inputs: {mail: "${{ event.item }}"}
 //! ```
 //!
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use super::content::{content, object};
 use super::limits::MOST_TRIGGERS;
-use super::read::CODES;
+use super::read::{CODES, expression};
 use super::settings::{Defaults, YEAR};
 use super::step::uses;
 use super::{Content, Form, Step, Trigger, TriggerOn};
@@ -309,6 +310,8 @@ fn source<'n>(reader: &mut Reader<'_>, language: &Language, node: &'n Node) -> R
     };
     let every = time("every", SECOND, DAY).unwrap_or(POLL_EVERY);
     let timeout = time("timeout", SECOND, DAY).unwrap_or(POLL_TIMEOUT);
+    let condition = fields.get("if");
+    let condition = condition.map(|node| expression(reader, language, node, "`if`"));
     let inputs = fields.get("inputs");
     let inputs = inputs.map(|node| inputs_of(reader, language, node));
     let defaults = Defaults::default();
@@ -323,7 +326,7 @@ fn source<'n>(reader: &mut Reader<'_>, language: &Language, node: &'n Node) -> R
         with,
         connection,
         act_as,
-        condition: None,
+        condition,
         for_each: None,
         max_parallel: 1,
         timeout,

@@ -42,6 +42,7 @@ pub(crate) async fn measure() {
         ground.limits = ConnectionLimits {
             at_a_time: 256,
             per_10_minutes: 1_000_000,
+            upload_mb_per_5_minutes: 1_000_000,
         };
         let host = ground.open().await;
         let plan = host.plan("signed-contract-confirmation.yaml");

@@ -114,6 +114,48 @@ async fn each_mail_has_one_run_whatever_dies_and_a_bad_one_keeps_none_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_the_mail_that_if_wants_has_a_run() {
+    let text = "
+workflow: pick
+on:
+  source:
+    uses: graph-import/new-messages
+    with: {mailbox: invoices@contoso.example, folder: Inbox}
+    every: 1s
+    if: ${{ event.item.subject.startsWith('Invoice') && size(event.item.attachments) == 1 }}
+    inputs: {subject: '${{ event.item.subject }}'}
+inputs: {subject: {required: true}}
+connections: {graph-import: contoso}
+steps:
+  - uses: wait/timer
+    with: {for: 0s}
+outputs: {subject: '${{ inputs.subject }}'}
+";
+    let mut served = Served::with_workflows(&[("pick.yaml", text)]).await;
+    served.trigger_is("pick/source", "waiting").await;
+    for round in 1..=2 {
+        comes(&served.lab, MAILBOX, "Newsletter", true);
+        comes(&served.lab, MAILBOX, "Invoice without a file", false);
+        comes(&served.lab, MAILBOX, &format!("Invoice {round}"), true);
+        served.all_ended(round).await;
+        // What was left out once does not come back.
+        served.kill_and_serve();
+        served.trigger_is("pick/source", "waiting").await;
+    }
+    let mut subjects = Vec::new();
+    for run in served.runs().await {
+        let id = run["id"].as_str().unwrap();
+        let run = served.get(&format!("/api/runs/{id}")).await;
+        subjects.push(run["result"]["outputs"]["subject"].clone());
+    }
+    subjects.sort_by_key(ToString::to_string);
+    assert_eq!(subjects, ["Invoice 1", "Invoice 2"]);
+    let trigger = served.trigger_is("pick/source", "waiting").await;
+    assert_eq!(trigger["started"], 2, "{trigger}");
+    served.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_example_answers_invoices_as_they_come() {
     let text = include_str!("../../../../workflows/answer-invoices.yaml");
     let text = text.replace("every: 1m", "every: 1s");

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use docket_engine::{Durability, EngineError, EventStore, RunFilter, StoreError, TriggerState};
-use docket_model::{Clock as _, Digest, EventKind, FailureClass, Plan, RunId, RunResult};
+use docket_model::{
+    Clock as _, Digest, EventKind, FailureClass, Plan, RunId, RunResult, TriggerKind,
+};
 use jiff::SignedDuration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Hand, Poll, World, at, every, mail, memory};
+use super::{Hand, Poll, World, at, every, expression, mail, memory};
 use crate::crashing::{CrashingStore, Unsynced};
 use crate::outside::stores;
 use crate::plans::step;
@@ -142,6 +144,84 @@ async fn an_item_that_fits_no_inputs_has_a_run_that_says_so_and_keeps_no_other_b
             world.stop().await;
         }
     }
+}
+
+#[tokio::test]
+async fn an_item_that_is_not_wanted_is_seen_and_has_no_run() {
+    for (store, _folder) in stores() {
+        let clock = Hand::at("09:00:00");
+        let mut picky = mail();
+        let TriggerKind::Source(poll) = &mut picky.triggers[0].on else {
+            panic!("a source");
+        };
+        poll.condition = Some(expression("event.item.subject.contains('a')"));
+        let script = vec![Poll::Items(&["ok-a", "ok-b", "poisoned"], false)];
+        let world = World::new(&store, &clock, script, vec![picky]);
+        clock.is_waited("09:01:00").await;
+        // One for which the condition has no answer is not lost either.
+        assert_eq!(world.inputs().await, [json!("a"), json!(null)]);
+        let poisoned = world.runs().await.remove(1);
+        match poisoned.result {
+            Some(RunResult::Failed { failure, .. }) => {
+                assert!(
+                    failure.message.contains("`if` has no answer"),
+                    "{failure:?}"
+                );
+                assert!(
+                    failure.message.contains("event.item.subject"),
+                    "{failure:?}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        let name = "w/source p/new";
+        let seen = store.item(name, "ok-b").await.unwrap().unwrap();
+        assert_eq!(store.run(&seen).await.unwrap(), None);
+        let record = store.trigger(name).await.unwrap();
+        assert_eq!((record.cursor.as_deref(), record.started), (Some("c1"), 2));
+        world.stop().await;
+
+        // It was judged for good: neither a restart nor an edit brings it back.
+        let script = vec![Poll::Items(&["ok-b", "ok-c"], false)];
+        let world = World::new(&store, &clock, script, vec![mail()]);
+        while world.runs().await.len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.inputs().await[2], "c");
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_item_that_its_source_cannot_read_has_a_run_that_says_so() {
+    let store = memory();
+    let clock = Hand::at("09:00:00");
+    let mut picky = mail();
+    let TriggerKind::Source(poll) = &mut picky.triggers[0].on else {
+        panic!("a source");
+    };
+    // What is not there cannot be judged by it.
+    poll.condition = Some(expression("size(event.item.files) > 0"));
+    let failure = json!({"code": "ServiceUnavailable", "message": "try again"});
+    let item = json!({"key": "ok-a", "subject": "a", "files": [], "failure": failure});
+    let script = vec![Poll::Nonsense(json!({"items": [item]}))];
+    let world = World::new(&store, &clock, script, vec![picky]);
+    clock.is_waited("09:01:00").await;
+    assert_eq!(world.inputs().await, ["a"], "what there is of it");
+    let run = world.runs().await.remove(0);
+    match run.result {
+        Some(RunResult::Failed { failure, .. }) => {
+            assert_eq!(failure.code, "unreadable-item");
+            assert!(failure.message.contains("try again"), "{failure:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let again = world.engine.resume(&run.id).await;
+    assert!(
+        matches!(again, Err(EngineError::Unstartable(_))),
+        "{again:?}"
+    );
+    world.stop().await;
 }
 
 #[tokio::test]

@@ -264,6 +264,7 @@ fn mail() -> Plan {
         act_as: None,
         every: Duration::from_secs(60),
         timeout: Duration::from_secs(600),
+        condition: None,
     };
     triggered(TriggerKind::Source(Box::new(poll)), "event.item.subject")
 }

@@ -92,6 +92,9 @@ pub(super) fn limits(reader: &mut Reader<'_>, node: &Node) -> ConnectionLimits {
     if let Some(number) = number("per-10-minutes", 10_000_000) {
         limits.per_10_minutes = number;
     }
+    if let Some(number) = number("upload-mb-per-5-minutes", 1_000_000) {
+        limits.upload_mb_per_5_minutes = number;
+    }
     limits
 }
 

@@ -313,12 +313,18 @@ pub(crate) static LIMITS: Words = Words {
         word(
             "at-a-time",
             Form::Whole(1, 1_000),
-            "Requests at the same time on one mailbox.",
+            "Requests at the same time on one mailbox; 4 unless it says so, which is what Graph allows.",
         ),
         word(
             "per-10-minutes",
             Form::Whole(1, 10_000_000),
-            "Requests in 10 minutes on one mailbox.",
+            "Requests in 10 minutes on one mailbox; 10000 unless it says so.",
+        ),
+        word(
+            "upload-mb-per-5-minutes",
+            Form::Whole(1, 1_000_000),
+            "Megabytes in the bodies of requests in 5 minutes on one mailbox; 150 unless it says so. \
+             While it is used up, uploads wait, and a step's `timeout` stands still.",
         ),
     ],
     rules: None,

@@ -192,6 +192,12 @@ pub(crate) static SOURCE: Words = Words {
             "How often it is polled, up to a day; every minute where nothing is said.",
         ),
         word(
+            "if",
+            Form::Condition,
+            "An item starts no run unless this is true: one whole expression that sees `event`, the item as \
+             `event.item`. Each item is judged once.",
+        ),
+        word(
             "timeout",
             Form::Duration,
             "The longest that a poll may take, up to a day; 10 minutes where nothing is said.",
@@ -360,7 +366,8 @@ pub(crate) static STEP: Words = Words {
         word(
             "timeout",
             Form::Duration,
-            "The longest that an attempt may take, up to a day; 10 minutes where nothing is said.",
+            "The longest that an attempt may take, up to a day; 10 minutes where nothing is said. It stands \
+             still while a request waits for its turn at a mailbox that is at its limits.",
         ),
         word(
             "retry",
