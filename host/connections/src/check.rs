@@ -267,12 +267,7 @@ impl Check<'_> {
                 None => (name == GRAPH, name == GRAPH),
                 Some(provider) => (provider.token_for.contains(name), false),
             };
-            endpoints.push(Endpoint {
-                name: name.clone(),
-                base,
-                takes_token,
-                is_graph,
-            });
+            endpoints.push(Endpoint::new(name.clone(), base, takes_token, is_graph));
         }
         endpoints
     }

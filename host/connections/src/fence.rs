@@ -28,12 +28,8 @@ impl Fence {
     ) -> Result<Self, InvalidGrant> {
         let scope = account.map(|account| {
             let endpoints = account.endpoints.iter().filter_map(|(name, url)| {
-                Some(Endpoint {
-                    name: name.clone(),
-                    base: Url::parse(url).ok()?,
-                    takes_token: true,
-                    is_graph: name == "graph",
-                })
+                let base = Url::parse(url).ok()?;
+                Some(Endpoint::new(name.clone(), base, true, name == "graph"))
             });
             Arc::new(Scope {
                 connection: account.connection.clone(),

@@ -74,6 +74,10 @@ impl Inner {
         let Some(bound) = &self.connection else {
             return;
         };
+        // Links name ids in plain; all other URLs need no second look.
+        if !url.split(['/', '?', '(', ')', '\'']).any(is_guid) {
+            return;
+        }
         let Some(id) = normalise(url)
             .ok()
             .and_then(|url| bound.scope.named_mailbox(&url))

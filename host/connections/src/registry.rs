@@ -17,7 +17,7 @@ use crate::oauth::{
     SignedIn,
 };
 use crate::pace::Pacer;
-use crate::policy::{InvalidGrant, Policy};
+use crate::policy::{InvalidGrant, Policy, ReadGrants};
 use crate::vault::{BackupError, Imported, Vault, VaultError};
 
 /// The connections of a project.
@@ -29,6 +29,7 @@ pub struct Connections {
     transport: Transport,
     pub(crate) vault: Vault,
     pacer: Arc<Pacer>,
+    grants: ReadGrants,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) resolver: Arc<dyn Resolve>,
 }
@@ -171,6 +172,7 @@ impl Connections {
             transport: parts.transport(Addresses::default(), Authorities::new()),
             vault,
             pacer: Arc::new(pacer),
+            grants: ReadGrants::default(),
             clock,
             resolver,
         })
@@ -207,8 +209,9 @@ impl Connections {
             }
         };
         let scope = connection.as_ref().map(|held| Arc::clone(&held.scope));
+        let rules = self.grants.rules(plugin, grants)?;
         Ok(Binding(Arc::new(Inner {
-            policy: Policy::new(plugin, grants, scope)?,
+            policy: Policy::of(plugin, rules, scope),
             connection,
             transport: self.transport.clone(),
             vault: self.vault.clone(),

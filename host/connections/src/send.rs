@@ -53,7 +53,7 @@ impl Binding {
     /// [`GateError`]. Only [`GateError::Interrupted`] leaves open whether the server saw the request.
     pub async fn send(&self, request: Request) -> Result<Response, GateError> {
         self.0.recall_mailbox(&request.url).await;
-        Exchange::new(&self.0, request)?.run(None).await
+        Exchange::new(&self.0, request, None)?.run(None).await
     }
 
     /// Sends a request in its turn.
@@ -65,7 +65,10 @@ impl Binding {
         request: Request,
         turn: HeldTurn,
     ) -> Result<Response, GateError> {
-        Exchange::new(&self.0, request)?.run(Some(turn)).await
+        let allowed = turn.allowed(&request.method, &request.url);
+        Exchange::new(&self.0, request, allowed)?
+            .run(Some(turn))
+            .await
     }
 }
 
@@ -75,7 +78,7 @@ impl Binding {
     /// # Errors
     /// [`GateError`]: why it would not.
     pub fn check(&self, request: Request) -> Result<(), GateError> {
-        Exchange::new(&self.0, request).map(drop)
+        Exchange::new(&self.0, request, None).map(drop)
     }
 }
 
@@ -92,8 +95,13 @@ struct Exchange<'b> {
 }
 
 impl<'b> Exchange<'b> {
-    /// Everything that can be decided without the network.
-    fn new(binding: &'b Inner, request: Request) -> Result<Self, GateError> {
+    /// Everything that can be decided without the network; `allowed` is what the policy has said
+    /// about the request, if it was asked before.
+    fn new(
+        binding: &'b Inner,
+        request: Request,
+        allowed: Option<Allowed>,
+    ) -> Result<Self, GateError> {
         let Request {
             method,
             url,
@@ -103,7 +111,10 @@ impl<'b> Exchange<'b> {
             timeout,
         } = request;
         let headers = headers::check(&headers)?;
-        let allowed = binding.policy.check(&method, &url)?;
+        let allowed = match allowed {
+            Some(allowed) => allowed,
+            None => binding.policy.check(&method, &url)?,
+        };
         let method = Method::from_bytes(method.as_bytes())
             .ok()
             .filter(|method| !matches!(*method, Method::CONNECT | Method::TRACE))
@@ -145,7 +156,7 @@ impl<'b> Exchange<'b> {
         let host = origin(&self.allowed.url);
         let lane = self.binding.lane(&self.allowed);
         let turn = match turn {
-            Some(held) => held.0,
+            Some(held) => held.turn,
             None => self.turn(&lane).await,
         };
         let turn = match turn {

@@ -17,7 +17,19 @@ const MOST_RELATED: usize = 1024;
 
 /// A request's turn at its mailbox, or why it got none. Dropping it lets the next one go.
 #[derive(Debug)]
-pub struct HeldTurn(pub(crate) Turn);
+pub struct HeldTurn {
+    pub(crate) turn: Turn,
+    method: String,
+    url: String,
+    allowed: Allowed,
+}
+
+impl HeldTurn {
+    /// What the policy said about the request that the turn is for; `None` about any other.
+    pub(crate) fn allowed(&self, method: &str, url: &str) -> Option<Allowed> {
+        (self.method == method && self.url == url).then(|| self.allowed.clone())
+    }
+}
 
 impl Binding {
     /// Waits for the turn of a request at its mailbox, as [`Binding::send`] does by itself: for callers
@@ -36,7 +48,12 @@ impl Binding {
         let allowed = self.0.policy.check(method, url).ok()?;
         let deadline = Instant::now() + timeout.min(LONGEST);
         let deadline = (!self.0.is_piece(&allowed)).then_some(deadline);
-        Some(HeldTurn(self.0.lane(&allowed).turn(size, deadline).await))
+        Some(HeldTurn {
+            turn: self.0.lane(&allowed).turn(size, deadline).await,
+            method: method.to_owned(),
+            url: url.to_owned(),
+            allowed,
+        })
     }
 
     /// Takes note that a URL came with the answer to a request for another one, `asked`: what is sent

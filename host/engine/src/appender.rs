@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use docket_model::{Event, RunId};
+use docket_model::Event;
 use tokio::sync::Mutex;
 
 use crate::engine::Owner;

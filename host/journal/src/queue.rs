@@ -23,6 +23,9 @@ const BATCH: usize = 1024;
 /// as one of the machine may lose what was not synced.
 const LINGER: Duration = Duration::from_millis(10);
 
+/// The longest that a commit waits for others to join it.
+const JOIN: Duration = Duration::from_millis(1);
+
 /// Something to write.
 pub(crate) enum Work {
     Append(Box<Append>),
@@ -92,6 +95,8 @@ struct Held {
     awaited: usize,
     /// When the first of the jobs came.
     since: Option<Instant>,
+    /// How many jobs of the last batch somebody waited for, and when it was taken.
+    last: Option<(usize, Instant)>,
     writer: WriterState,
     is_closed: bool,
     /// What was brought and is not committed: appends by their runs.
@@ -105,8 +110,8 @@ struct Held {
 enum WriterState {
     #[default]
     Works,
-    /// It waits for what somebody waits for, and soon looks by itself.
-    Lingers,
+    /// It waits for so many jobs that somebody waits for, and soon looks by itself.
+    Lingers(usize),
     Sleeps,
 }
 
@@ -163,7 +168,7 @@ impl Queue {
         held.since.get_or_insert_with(Instant::now);
         let wakes = match held.writer {
             WriterState::Works => false,
-            WriterState::Lingers => is_awaited,
+            WriterState::Lingers(wanted) => held.awaited >= wanted,
             WriterState::Sleeps => true,
         };
         if wakes {
@@ -180,14 +185,13 @@ impl Queue {
     /// where the queue is closed and nothing is left.
     pub(crate) fn take(&self, batch: &mut Vec<Job>) {
         let mut held = self.lock();
-        let mut looks_until = Instant::now() + LINGER;
+        let began = Instant::now();
+        let mut looks_until = began + LINGER;
         while held.awaited == 0 && !held.is_closed && held.jobs.len() < BATCH {
             let until = held.since.map_or(looks_until, |since| since + LINGER);
             let left = until.saturating_duration_since(Instant::now());
             if !left.is_zero() {
-                held.writer = WriterState::Lingers;
-                let waited = self.came.wait_timeout(held, left);
-                held = waited.unwrap_or_else(PoisonError::into_inner).0;
+                held = self.linger(held, 1, left);
             } else if held.jobs.is_empty() {
                 held.writer = WriterState::Sleeps;
                 held = self.came.wait(held).unwrap_or_else(PoisonError::into_inner);
@@ -196,12 +200,37 @@ impl Queue {
                 break;
             }
         }
+        // Those whose work the last commit was come back about now: to wait for them as long as that
+        // commit took makes fewer commits, of which each serves more.
+        if let Some((wanted, taken)) = held.last {
+            let until = Instant::now() + began.saturating_duration_since(taken).min(JOIN);
+            while held.awaited > 0 && held.awaited < wanted && !held.is_closed {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
+                }
+                held = self.linger(held, wanted, left);
+            }
+        }
         held.writer = WriterState::Works;
         let count = held.jobs.len().min(BATCH);
         batch.extend(held.jobs.drain(..count));
         let awaited = batch.iter().filter(|job| job.done.is_some()).count();
         held.awaited -= awaited;
+        held.last = Some((awaited, Instant::now()));
         held.since = (!held.jobs.is_empty()).then(Instant::now);
+    }
+
+    /// Waits until so many jobs are awaited, but not for long.
+    fn linger<'q>(
+        &'q self,
+        mut held: MutexGuard<'q, Held>,
+        wanted: usize,
+        longest: Duration,
+    ) -> MutexGuard<'q, Held> {
+        held.writer = WriterState::Lingers(wanted);
+        let waited = self.came.wait_timeout(held, longest);
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Lets nothing more in. What is queued is still taken.

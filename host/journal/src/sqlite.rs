@@ -5,9 +5,10 @@ mod parked;
 mod retain;
 mod triggers;
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use docket_engine::{
@@ -35,8 +36,17 @@ const IDLE_READERS: usize = 8;
 pub struct SqliteStore {
     writer: Writer,
     readers: Arc<Readers>,
+    blobs: Mutex<KnownBlobs>,
     /// Dropped last, so that the next owner finds the writer at rest.
     _lock: File,
+}
+
+/// Blobs that were there when somebody last looked, since the last prune.
+#[derive(Default)]
+struct KnownBlobs {
+    digests: HashSet<Digest>,
+    /// How often a prune began or ended.
+    prunes: u64,
 }
 
 struct Readers {
@@ -64,6 +74,7 @@ impl SqliteStore {
         prepare(&connection).map_err(|error| failed(&error))?;
         Ok(Self {
             writer: Writer::start(connection)?,
+            blobs: Mutex::default(),
             readers: Arc::new(Readers {
                 path: path.to_owned(),
                 idle: Mutex::default(),
@@ -98,6 +109,24 @@ impl SqliteStore {
         if !self.writer.has_all_of(run) {
             self.settle().await;
         }
+    }
+
+    fn blobs(&self) -> MutexGuard<'_, KnownBlobs> {
+        self.blobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note that a blob is there, unless there was a prune since so many.
+    fn know_blob(&self, digest: Digest, prunes: u64) {
+        let mut blobs = self.blobs();
+        if blobs.prunes == prunes {
+            blobs.digests.insert(digest);
+        }
+    }
+
+    fn forget_blobs(&self) {
+        let mut blobs = self.blobs();
+        blobs.prunes += 1;
+        blobs.digests.clear();
     }
 
     async fn read<T: Send + 'static>(
@@ -241,11 +270,19 @@ impl EventStore for SqliteStore {
 
     async fn put_blob(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
         let digest = Digest::of(&bytes);
+        let prunes = {
+            let blobs = self.blobs();
+            if blobs.digests.contains(&digest) {
+                return Ok(digest);
+            }
+            blobs.prunes
+        };
         // Blobs are committed with a sync before anybody can see them: one that is there is durable.
         if self
             .read(move |connection| has_blob(connection, digest))
             .await?
         {
+            self.know_blob(digest, prunes);
             return Ok(digest);
         }
         let put = self.writer.change(Durability::Synced, move |transaction| {
@@ -256,6 +293,7 @@ impl EventStore for SqliteStore {
             insert.execute(params![digest.as_bytes(), bytes])
         });
         put.await?;
+        self.know_blob(digest, prunes);
         Ok(digest)
     }
 
@@ -388,10 +426,13 @@ impl EventStore for SqliteStore {
     }
 
     async fn prune(&self, filter: Prune) -> Result<u64, StoreError> {
+        self.forget_blobs();
         let prune = self.writer.change(Durability::Synced, move |transaction| {
             retain::prune(transaction, &filter)
         });
-        prune.await
+        let pruned = prune.await;
+        self.forget_blobs();
+        pruned
     }
 
     async fn uses_document(&self, digest: Digest) -> Result<bool, StoreError> {

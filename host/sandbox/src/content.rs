@@ -22,6 +22,8 @@ const PIECE: u64 = 48 << 10;
 /// How many pieces are read at a time: reading is a trip to another thread, which costs more than the
 /// pages that a small document has.
 const READ_AHEAD: u64 = 4;
+/// A document that is read where it is needed: a few pages, which were most likely just written.
+const SMALL: u64 = 32 << 10;
 
 /// A part of a body.
 #[derive(Debug, Clone)]
@@ -75,6 +77,42 @@ pub(crate) fn body(parts: Vec<Part>, documents: Arc<dyn Documents>) -> Option<Bo
     })
 }
 
+/// A stretch of a document to read.
+struct Read {
+    digest: Digest,
+    offset: u64,
+    length: u64,
+    is_base64: bool,
+}
+
+impl Read {
+    /// Reads it in pieces. Blocks on the disk.
+    fn from(
+        &self,
+        open: Option<Arc<dyn DocumentReader>>,
+        documents: &dyn Documents,
+    ) -> io::Result<(Arc<dyn DocumentReader>, VecDeque<Bytes>)> {
+        let reader = match open {
+            Some(reader) => reader,
+            None => documents
+                .open(self.digest)?
+                .ok_or_else(|| missing(self.digest))?,
+        };
+        let (mut read, end) = (VecDeque::new(), self.offset + self.length);
+        let mut offset = self.offset;
+        while offset < end {
+            let piece = PIECE.min(end - offset);
+            let bytes = read_piece(reader.as_ref(), self.digest, offset, piece)?;
+            read.push_back(Bytes::from(match self.is_base64 {
+                true => STANDARD.encode(bytes).into_bytes(),
+                false => bytes,
+            }));
+            offset += piece;
+        }
+        Ok((reader, read))
+    }
+}
+
 /// What is left of a body.
 struct Source {
     parts: VecDeque<Part>,
@@ -103,27 +141,19 @@ impl Source {
                     is_base64,
                 }) => {
                     let now = length.min(PIECE * READ_AHEAD);
+                    let read = Read {
+                        digest,
+                        offset,
+                        length: now,
+                        is_base64,
+                    };
                     let (documents, open) = (Arc::clone(&self.documents), self.open.take());
-                    let (reader, read) = off_thread(move || {
-                        let reader = match open {
-                            Some(reader) => reader,
-                            None => documents.open(digest)?.ok_or_else(|| missing(digest))?,
-                        };
-                        let mut read = VecDeque::new();
-                        let mut done = 0;
-                        while done < now {
-                            let piece = PIECE.min(now - done);
-                            let bytes = read_piece(reader.as_ref(), digest, offset + done, piece)?;
-                            read.push_back(Bytes::from(match is_base64 {
-                                true => STANDARD.encode(bytes).into_bytes(),
-                                false => bytes,
-                            }));
-                            done += piece;
-                        }
-                        Ok((reader, read))
-                    })
-                    .await
-                    .map_err(io::Error::other)?;
+                    let (reader, read) = if open.is_none() && length <= SMALL {
+                        read.from(open, documents.as_ref())?
+                    } else {
+                        let read = off_thread(move || read.from(open, documents.as_ref()));
+                        read.await.map_err(io::Error::other)?
+                    };
                     self.open = Some(reader);
                     self.read = read;
                     self.parts.push_front(Part::Range {

@@ -22,6 +22,8 @@ use crate::manifest::Schemas;
 use crate::meter::Limit;
 use crate::{Plugin, Sandbox, Usage, failure, trap};
 
+/// How many documents are looked for without leaving the thread.
+const FEW: usize = 8;
 /// The longest cursor of a source, in bytes.
 const CURSOR_AT_MOST: usize = 64 << 10;
 
@@ -126,7 +128,8 @@ impl Sandbox {
                 None => Err(wasmtime::Error::new(Limit::Time(call.timeout))),
             }
         };
-        let fuel_left = store.get_fuel().ok();
+        // Asking an engine that does not count is an error, which looks at the stack.
+        let fuel_left = self.limits.fuel.and_then(|_| store.get_fuel().ok());
         let mut ended = store.into_data().end();
         drop(slot);
         *usage = Usage {
@@ -257,23 +260,12 @@ async fn given(input: &Value, documents: &Arc<dyn Documents>) -> Result<Vec<Docu
     if given.is_empty() {
         return Ok(given);
     }
-    let documents = Arc::clone(documents);
-    let (given, problem) = off_thread(move || {
-        for document in &given {
-            let problem = match documents.open(document.digest)? {
-                None => "is not in the store",
-                Some(reader) if reader.size() != document.size => "has another size in the store",
-                Some(_) => continue,
-            };
-            let problem = format!(
-                "the document `{}` ({}) {problem}",
-                document.name, document.digest
-            );
-            return Ok((given, Some(problem)));
-        }
-        Ok((given, None))
-    })
-    .await?;
+    let problem = if given.len() <= FEW {
+        missing_of(&given, documents.as_ref()).map_err(Stop::from)?
+    } else {
+        let (documents, given) = (Arc::clone(documents), given.clone());
+        off_thread(move || missing_of(&given, documents.as_ref())).await?
+    };
     match problem {
         None => Ok(given),
         Some(problem) => Err(
@@ -282,6 +274,22 @@ async fn given(input: &Value, documents: &Arc<dyn Documents>) -> Result<Vec<Docu
                 .into(),
         ),
     }
+}
+
+/// What is wrong with the first of the documents that is not there. Blocks on the disk.
+fn missing_of(given: &[DocumentRef], documents: &dyn Documents) -> std::io::Result<Option<String>> {
+    for document in given {
+        let problem = match documents.open(document.digest)? {
+            None => "is not in the store",
+            Some(reader) if reader.size() != document.size => "has another size in the store",
+            Some(_) => continue,
+        };
+        return Ok(Some(format!(
+            "the document `{}` ({}) {problem}",
+            document.name, document.digest
+        )));
+    }
+    Ok(None)
 }
 
 /// The output, if it is what the action promised and refers only to documents of this step.

@@ -17,7 +17,7 @@ pub(crate) mod headers;
 mod pattern;
 pub(crate) mod url;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ::url::Url;
 use docket_model::RequestRule;
@@ -56,6 +56,8 @@ pub(crate) struct Endpoint {
     pub(crate) takes_token: bool,
     /// Whether it is Microsoft Graph, whose paths name mailboxes.
     pub(crate) is_graph: bool,
+    /// The decoded segments of its path; none of a path that is not UTF-8, which holds nothing.
+    segments: Option<Vec<String>>,
 }
 
 /// The rules for one plugin with one connection, or with none.
@@ -101,6 +103,50 @@ pub fn check_rule(rule: &RequestRule) -> Result<(), String> {
     Pattern::parse(rule).map(|_| ())
 }
 
+/// The grants that were read last, so that each attempt of a step need not read them anew.
+#[derive(Debug, Default)]
+pub(crate) struct ReadGrants(Mutex<Vec<Read>>);
+
+/// Grants, and what they say.
+type Read = (Vec<RequestRule>, Arc<[Pattern]>);
+
+/// How many plugins' grants stay read.
+const KEPT_GRANTS: usize = 64;
+
+impl ReadGrants {
+    /// The rules of a plugin's grants.
+    ///
+    /// # Errors
+    /// The first grant that is no rule.
+    pub(crate) fn rules(
+        &self,
+        plugin: &str,
+        grants: &[RequestRule],
+    ) -> Result<Arc<[Pattern]>, InvalidGrant> {
+        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, rules)) = read.iter().find(|(known, _)| known == grants) {
+            return Ok(Arc::clone(rules));
+        }
+        let rules = rules(plugin, grants)?;
+        if read.len() >= KEPT_GRANTS {
+            read.remove(0);
+        }
+        read.push((grants.to_vec(), Arc::clone(&rules)));
+        Ok(rules)
+    }
+}
+
+fn rules(plugin: &str, grants: &[RequestRule]) -> Result<Arc<[Pattern]>, InvalidGrant> {
+    let read = |rule: &RequestRule| {
+        Pattern::parse(rule).map_err(|problem| InvalidGrant {
+            plugin: plugin.to_owned(),
+            rule: rule.clone(),
+            problem,
+        })
+    };
+    grants.iter().map(read).collect()
+}
+
 impl Scope {
     /// The address, in lower case, of a mailbox that is allowed; it may be named by its id, once that
     /// is known.
@@ -139,8 +185,12 @@ impl Scope {
 
     /// The mailbox that a URL of Graph names, as it names it.
     pub(crate) fn named_mailbox(&self, url: &Url) -> Option<String> {
-        let endpoint = self.endpoint(url).filter(|endpoint| endpoint.is_graph)?;
-        match reach(&endpoint.rest(url)?) {
+        let decoded = segments(url).ok()?;
+        let endpoint = self.endpoint(url, &decoded)?;
+        if !endpoint.is_graph {
+            return None;
+        }
+        match reach(endpoint.rest(url, &decoded)?) {
             Reach::Mailbox(name) => Some(name.to_lowercase()),
             Reach::Elsewhere | Reach::Own | Reach::Hidden => None,
         }
@@ -148,34 +198,43 @@ impl Scope {
 
     /// The mailbox that a URL of Graph is about, by its address, where it is one that is allowed.
     pub(crate) fn mailbox(&self, url: &Url) -> Option<String> {
-        let endpoint = self.endpoint(url).filter(|endpoint| endpoint.is_graph)?;
-        match reach(&endpoint.rest(url)?) {
+        let decoded = segments(url).ok()?;
+        let endpoint = self.endpoint(url, &decoded)?;
+        if !endpoint.is_graph {
+            return None;
+        }
+        match reach(endpoint.rest(url, &decoded)?) {
             Reach::Mailbox(name) => self.member(name),
             Reach::Own => self.own.as_ref().map(|own| own.to_lowercase()),
             Reach::Elsewhere | Reach::Hidden => None,
         }
     }
 
-    /// The endpoint that holds the URL, the one that tokens are issued for first.
-    fn endpoint(&self, url: &Url) -> Option<&Endpoint> {
-        let mut holding: Vec<_> = self
-            .endpoints
-            .iter()
-            .filter(|endpoint| endpoint.rest(url).is_some())
-            .collect();
-        holding.sort_by_key(|endpoint| !endpoint.takes_token);
-        holding.first().copied()
+    /// The endpoint that holds the URL with these segments, the one that tokens are issued for first.
+    fn endpoint(&self, url: &Url, decoded: &[String]) -> Option<&Endpoint> {
+        let endpoints = self.endpoints.iter();
+        let holding = endpoints.filter(|endpoint| endpoint.rest(url, decoded).is_some());
+        holding.min_by_key(|endpoint| !endpoint.takes_token)
     }
 }
 
 impl Endpoint {
-    /// The decoded segments of a URL of this endpoint after the base's own.
-    fn rest(&self, url: &Url) -> Option<Vec<String>> {
-        if !same_origin(&self.base, url) {
-            return None;
+    /// An endpoint at this base.
+    pub(crate) fn new(name: String, base: Url, takes_token: bool, is_graph: bool) -> Self {
+        Self {
+            segments: segments(&base).ok(),
+            name,
+            base,
+            takes_token,
+            is_graph,
         }
-        let (base, all) = (segments(&self.base).ok()?, segments(url).ok()?);
-        all.strip_prefix(base.as_slice()).map(<[String]>::to_vec)
+    }
+
+    /// Of a URL's decoded segments those after the base's own, where it is one of this endpoint.
+    fn rest<'s>(&self, url: &Url, decoded: &'s [String]) -> Option<&'s [String]> {
+        let base = self.segments.as_deref()?;
+        let rest = decoded.strip_prefix(base)?;
+        same_origin(&self.base, url).then_some(rest)
     }
 }
 
@@ -189,21 +248,16 @@ impl Policy {
         grants: &[RequestRule],
         scope: Option<Arc<Scope>>,
     ) -> Result<Self, InvalidGrant> {
-        let rules = grants
-            .iter()
-            .map(|rule| {
-                Pattern::parse(rule).map_err(|problem| InvalidGrant {
-                    plugin: plugin.to_owned(),
-                    rule: rule.clone(),
-                    problem,
-                })
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
+        Ok(Self::of(plugin, rules(plugin, grants)?, scope))
+    }
+
+    /// For grants that were read before.
+    pub(crate) fn of(plugin: &str, rules: Arc<[Pattern]>, scope: Option<Arc<Scope>>) -> Self {
+        Self {
             plugin: plugin.to_owned(),
             rules,
             scope,
-        })
+        }
     }
 
     /// Decides about a request.
@@ -220,7 +274,7 @@ impl Policy {
         let url = normalise(url).map_err(GateError::Invalid)?;
         let decoded = segments(&url).map_err(GateError::Invalid)?;
         let scope = self.scope.as_deref();
-        let endpoint = scope.and_then(|scope| scope.endpoint(&url));
+        let endpoint = scope.and_then(|scope| scope.endpoint(&url, &decoded));
         if url.scheme() != "https" && endpoint.is_none() {
             return Err(GateError::Invalid(format!("{} is not https", origin(&url))));
         }
@@ -250,8 +304,8 @@ impl Policy {
         let takes_token = endpoint.is_some_and(|endpoint| endpoint.takes_token);
         let mut mailbox = None;
         if let (Some(scope), Some(endpoint)) = (scope, endpoint.filter(|one| one.is_graph)) {
-            let rest = endpoint.rest(&url).unwrap_or_default();
-            mailbox = match reach(&rest) {
+            let rest = endpoint.rest(&url, &decoded).unwrap_or_default();
+            mailbox = match reach(rest) {
                 Reach::Hidden => {
                     return Err(GateError::Denied {
                         what: format!("{method} {}", shown(&url, Some(endpoint))),
@@ -300,7 +354,7 @@ impl Policy {
                     .endpoints
                     .iter()
                     .find(|endpoint| endpoint.name == *name)?;
-                rule.matches(&endpoint.rest(url)?).map(owned)
+                rule.matches(endpoint.rest(url, decoded)?).map(owned)
             }
         }
     }
@@ -427,10 +481,11 @@ fn suggestion(url: &Url, endpoint: Option<&Endpoint>) -> String {
     if !endpoint.is_graph {
         return format!("{{{}}}/**", endpoint.name);
     }
-    let rest = endpoint.rest(url).unwrap_or_default();
+    let decoded = segments(url).unwrap_or_default();
+    let rest = endpoint.rest(url, &decoded).unwrap_or_default();
     let mut pattern = format!("{{{}}}", endpoint.name);
     let mut previous = "";
-    for segment in &rest {
+    for segment in rest {
         let is_word = (segment.len() <= 32
             && segment
                 .bytes()

@@ -15,11 +15,14 @@ fn rule(text: &str) -> RequestRule {
 }
 
 fn scope(mailboxes: Option<&[&str]>) -> Arc<Scope> {
-    let endpoint = |name: &str, base: &str| Endpoint {
-        name: name.to_owned(),
-        base: Url::parse(base).unwrap(),
-        takes_token: name == "graph",
-        is_graph: name == "graph",
+    let endpoint = |name: &str, base: &str| {
+        let is_graph = name == "graph";
+        Endpoint::new(
+            name.to_owned(),
+            Url::parse(base).unwrap(),
+            is_graph,
+            is_graph,
+        )
     };
     Arc::new(Scope {
         connection: "contracts".to_owned(),
