@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use docket_model::{Account, Digest, Event, RunGroup, RunId, RunResult, StepPath, Wait};
+use docket_model::{Account, Digest, Event, EventKind, RunGroup, RunId, RunResult, StepPath, Wait};
 use jiff::Timestamp;
 
 /// When an append is finished.
@@ -101,8 +101,8 @@ pub trait EventStore: Send + Sync {
     /// The disk's.
     async fn ready(&self) -> Result<Vec<Ready>, StoreError>;
 
-    /// The parked runs of groups that have begun: with the ready ones that have, these hold the
-    /// places of their groups.
+    /// The parked runs of groups: with the ready ones that have begun, these hold the places of their
+    /// groups, since nothing waits that nobody has driven.
     ///
     /// # Errors
     /// The disk's.
@@ -268,13 +268,25 @@ pub struct RunSummary {
 impl RunSummary {
     /// It as one to be driven.
     #[must_use]
-    pub fn to_ready(&self) -> Ready {
+    pub fn to_ready(&self, has_begun: bool) -> Ready {
         Ready {
             run: self.id.clone(),
             workflow: self.workflow.clone(),
             group: self.group.clone(),
-            has_begun: self.events > 1,
+            has_begun,
         }
+    }
+}
+
+/// Whether this event shows that its run was driven, and so holds a place of its group: the last of a
+/// run's events that says so counts. A start does not, nor does a resumption, since what ended gave its
+/// place away. `None` of what a run is only told, which it may be while it stands aside.
+#[must_use]
+pub const fn shows_begun(kind: &EventKind) -> Option<bool> {
+    match kind {
+        EventKind::Signalled { .. } | EventKind::SignedIn { .. } => None,
+        EventKind::RunStarted { .. } | EventKind::RunResumed => Some(false),
+        _ => Some(true),
     }
 }
 
@@ -287,7 +299,8 @@ pub struct Ready {
     pub workflow: String,
     /// The runs that it shares its workflow's `concurrency` with.
     pub group: Option<RunGroup>,
-    /// Whether more happened than its start; it holds a place of its group then.
+    /// Whether it was driven since its start, or since it was resumed ([`shows_begun`]); it holds a
+    /// place of its group then.
     pub has_begun: bool,
 }
 

@@ -298,11 +298,8 @@ impl EventStore for SqliteStore {
 
     async fn parked_in_groups(&self) -> Result<Vec<Ready>, StoreError> {
         self.settle().await;
-        let mut all = self
-            .read(|connection| parked::ready(connection, true))
-            .await?;
-        all.retain(|ready| ready.has_begun);
-        Ok(all)
+        self.read(|connection| parked::ready(connection, true))
+            .await
     }
 
     async fn wake(&self, now: Timestamp, limit: u32) -> Result<Vec<Ready>, StoreError> {

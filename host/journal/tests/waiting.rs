@@ -10,7 +10,8 @@ use docket_engine::{
 };
 use docket_journal::{MemoryStore, SqliteStore};
 use docket_model::{
-    Account, Event, EventKind, Failure, FailureClass, RunGroup, RunResult, StepPath, Wait, WaitFor,
+    Account, Event, EventKind, Failure, FailureClass, RunGroup, RunResult, Signal, StepPath, Wait,
+    WaitFor,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -272,31 +273,51 @@ async fn groups_and_items(store: &dyn EventStore) {
         store.item("s", "fails").await.unwrap(),
         Some(run("i-fails"))
     );
-    for (name, events) in [("i-a", 1), ("i-b", 2)] {
-        if events == 2 {
-            let event = Event {
-                at: at(1),
-                kind: EventKind::SignedIn {
-                    account: Account::new("c", None),
-                },
-            };
-            store
-                .append(&run(name), 1, &[event], Durability::Ordered)
-                .await
-                .unwrap();
-        }
-        assert!(
-            store
-                .park(&run(name), events, &Rest::default())
-                .await
-                .unwrap()
-        );
+    let rest = Rest::default();
+    assert!(store.park(&run("i-b"), 1, &rest).await.unwrap());
+    let parked = store.parked_in_groups().await.unwrap();
+    assert!(parked[0].has_begun, "it was driven until it waited");
+    assert_eq!(names(parked), ["i-b"]);
+    stands_aside(store).await;
+}
+
+/// A run of a group holds its place from its first step on, and gives it away with its end; what it is
+/// told meanwhile changes nothing of that.
+async fn stands_aside(store: &dyn EventStore) {
+    let told = |id: &str| EventKind::Signalled {
+        id: id.to_owned(),
+        signal: Signal::Event {
+            name: "e".to_owned(),
+            payload: json!(null),
+        },
+    };
+    let skipped = || EventKind::StepSkipped {
+        path: StepPath {
+            step: "s".into(),
+            item: None,
+        },
+    };
+    let cancelled = EventKind::RunFinished {
+        result: RunResult::Cancelled,
+    };
+    for (number, (kind, has_begun)) in (1..).zip([
+        (told("one"), Some(false)),
+        (skipped(), Some(true)),
+        (told("two"), Some(true)),
+        (cancelled, None),
+        (EventKind::RunResumed, Some(false)),
+        (told("three"), Some(false)),
+        (skipped(), Some(true)),
+    ]) {
+        let event = Event { at: at(1), kind };
+        let events = std::slice::from_ref(&event);
+        let id = run("i-a");
+        let appended = store.append(&id, number, events, Durability::Ordered);
+        appended.await.unwrap();
+        let ready = store.ready().await.unwrap();
+        let found = ready.iter().find(|ready| ready.run == id);
+        assert_eq!(found.map(|ready| ready.has_begun), has_begun, "{event:?}");
     }
-    assert_eq!(
-        names(store.parked_in_groups().await.unwrap()),
-        ["i-b"],
-        "it alone has begun"
-    );
 }
 
 #[tokio::test]

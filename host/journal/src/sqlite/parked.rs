@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use docket_engine::{Counts, Ready, Rest, RestingStep, StoreError, WaitFilter, Waiting};
+use docket_engine::{
+    Counts, Ready, Rest, RestingStep, StoreError, WaitFilter, Waiting, shows_begun,
+};
 use docket_model::{Account, RunGroup, RunId, StepPath, Wait, WaitFor};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::ReadError;
+use crate::codec;
 
-const READY: &str = "SELECT id, workflow, group_key, group_max, events FROM runs";
+const READY: &str = "SELECT id, workflow, group_key, group_max, number, events FROM runs";
 
 /// A step that waits, in its stored form.
 pub(super) struct Stored {
@@ -173,7 +176,12 @@ fn make_ready(
     for number in numbers {
         update.execute([number])?;
         delete.execute([number])?;
-        ready.push(select.query_row([number], Raw::of)?);
+        let raw = select.query_row([number], Raw::of)?;
+        // What waited was driven before.
+        ready.push(Raw {
+            has_begun: true,
+            ..raw
+        });
     }
     Ok(ready)
 }
@@ -191,9 +199,35 @@ pub(super) fn ready(connection: &Connection, is_parked: bool) -> Result<Vec<Read
     let mut statement =
         connection.prepare_cached(&format!("{READY} WHERE {}", which(is_parked)))?;
     let rows = statement.query_map([], Raw::of)?;
-    let rows = rows.collect::<rusqlite::Result<Vec<Raw>>>()?;
+    let mut rows = rows.collect::<rusqlite::Result<Vec<Raw>>>()?;
+    for raw in &mut rows {
+        raw.has_begun = match raw.max {
+            _ if is_parked => true,
+            // A hundred thousand may stand aside, and of those that only started nothing is read.
+            Some(_) if raw.events > 1 => has_begun(connection, raw)?,
+            _ => raw.events > 1,
+        };
+    }
     Ok(Raw::all(rows)?)
 }
+
+/// Whether a run was driven since it was started or resumed, by its last events.
+fn has_begun(connection: &Connection, raw: &Raw) -> Result<bool, ReadError> {
+    let run: RunId = raw.run()?;
+    let mut statement = connection.prepare_cached(LAST_EVENTS)?;
+    let mut rows = statement.query([raw.number])?;
+    while let Some(row) = rows.next()? {
+        let seq = row.get::<_, i64>(0)?.cast_unsigned();
+        let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+        let event = codec::decode(&run, seq, row.get(1)?, body)?;
+        if let Some(has_begun) = shows_begun(&event.kind) {
+            return Ok(has_begun);
+        }
+    }
+    Ok(false)
+}
+
+const LAST_EVENTS: &str = "SELECT seq, format, body FROM events WHERE run = ?1 ORDER BY seq DESC";
 
 const fn which(is_parked: bool) -> &'static str {
     match is_parked {
@@ -208,7 +242,9 @@ pub(super) struct Raw {
     workflow: String,
     key: Option<String>,
     max: Option<u32>,
+    number: i64,
     events: i64,
+    has_begun: bool,
 }
 
 impl Raw {
@@ -218,18 +254,24 @@ impl Raw {
             workflow: row.get(1)?,
             key: row.get(2)?,
             max: row.get(3)?,
-            events: row.get(4)?,
+            number: row.get(4)?,
+            events: row.get(5)?,
+            has_begun: false,
         })
+    }
+
+    fn run(&self) -> Result<RunId, StoreError> {
+        let damaged = |error| StoreError::Damaged(format!("the run {}: {error}", self.id));
+        self.id.parse().map_err(damaged)
     }
 
     pub(super) fn all(rows: Vec<Self>) -> Result<Vec<Ready>, StoreError> {
         let one = |raw: Self| {
-            let damaged = |error| StoreError::Damaged(format!("the run {}: {error}", raw.id));
             Ok(Ready {
-                run: raw.id.parse().map_err(damaged)?,
+                run: raw.run()?,
                 workflow: raw.workflow,
                 group: group(raw.key, raw.max),
-                has_begun: raw.events > 1,
+                has_begun: raw.has_begun,
             })
         };
         rows.into_iter().map(one).collect()
