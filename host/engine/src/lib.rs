@@ -45,7 +45,7 @@ pub use retention::{Pruned, Retention};
 pub use scheduler::{Scheduler, SchedulerSettings};
 pub use store::{
     Counts, Durability, EventStore, NewItem, Prune, Ready, Reclaimed, Rest, RestingStep, RunFilter,
-    RunSummary, StoreError, TriggerRecord, Verdict, WaitFilter, Waiting, shows_begun,
+    RunSummary, SignInNeeded, StoreError, TriggerRecord, Verdict, WaitFilter, Waiting, shows_begun,
 };
 pub use timer::{Timer, TokioTimer};
 pub use trigger::{Received, TriggerItem, TriggerState, TriggerStatus, Triggers, Webhook};

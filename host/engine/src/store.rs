@@ -1,9 +1,11 @@
 //! What the engine needs of a journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use async_trait::async_trait;
-use docket_model::{Account, Digest, Event, EventKind, RunGroup, RunId, RunResult, StepPath, Wait};
+use docket_model::{
+    Account, Digest, Event, EventKind, Failure, RunGroup, RunId, RunResult, StepPath, Wait, WaitFor,
+};
 use jiff::Timestamp;
 
 /// When an append is finished.
@@ -94,6 +96,51 @@ pub trait EventStore: Send + Sync {
     /// # Errors
     /// The disk's.
     async fn waiting(&self, filter: WaitFilter) -> Result<Vec<Waiting>, StoreError>;
+
+    /// The accounts whose sign-in parked runs wait for, the one waited for longest first; or that one
+    /// account. However many runs wait, there is one of each.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn sign_ins_needed(&self, of: Option<&Account>) -> Result<Vec<SignInNeeded>, StoreError> {
+        let filter = WaitFilter {
+            kind: Some("sign-in".to_owned()),
+            account: of.cloned(),
+            ..WaitFilter::default()
+        };
+        let mut found: Vec<SignInNeeded> = Vec::new();
+        let mut places: HashMap<Account, usize> = HashMap::new();
+        let mut counted: HashSet<(Account, RunId)> = HashSet::new();
+        for Waiting {
+            run,
+            workflow,
+            step,
+        } in self.waiting(filter).await?
+        {
+            let WaitFor::SignIn {
+                account, failure, ..
+            } = step.wait.on
+            else {
+                continue;
+            };
+            let place = *places.entry(account.clone()).or_insert(found.len());
+            if place == found.len() {
+                found.push(SignInNeeded {
+                    account: account.clone(),
+                    since: step.since,
+                    until: None,
+                    failure,
+                    runs: BTreeMap::new(),
+                });
+            }
+            let one = &mut found[place];
+            one.until = [one.until, step.wait.until].into_iter().flatten().min();
+            if counted.insert((account, run)) {
+                *one.runs.entry(workflow).or_default() += 1;
+            }
+        }
+        Ok(found)
+    }
 
     /// The runs that are ready, the first started first.
     ///
@@ -346,6 +393,21 @@ pub struct Waiting {
     pub workflow: String,
     /// The step.
     pub step: RestingStep,
+}
+
+/// An account whose sign-in parked runs wait for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignInNeeded {
+    /// Which account.
+    pub account: Account,
+    /// Since when the first one waits.
+    pub since: Timestamp,
+    /// When the first one gives up, if one does.
+    pub until: Option<Timestamp>,
+    /// What the one that waits longest was told.
+    pub failure: Failure,
+    /// How many runs wait, by workflow.
+    pub runs: BTreeMap<String, u64>,
 }
 
 /// Whether a run's record is what was written.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use docket_engine::{
     Counts, Durability, EventStore, NewItem, Prune, Ready, Reclaimed, Rest, RunFilter, RunSummary,
-    StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
+    SignInNeeded, StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
 };
 use docket_model::{Account, Digest, Event, RunId, RunResult};
 use jiff::Timestamp;
@@ -287,6 +287,13 @@ impl EventStore for SqliteStore {
     async fn waiting(&self, filter: WaitFilter) -> Result<Vec<Waiting>, StoreError> {
         self.settle().await;
         self.read(move |connection| parked::waiting(connection, &filter))
+            .await
+    }
+
+    async fn sign_ins_needed(&self, of: Option<&Account>) -> Result<Vec<SignInNeeded>, StoreError> {
+        self.settle().await;
+        let of = of.cloned();
+        self.read(move |connection| parked::sign_ins_needed(connection, of.as_ref()))
             .await
     }
 

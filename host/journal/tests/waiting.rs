@@ -116,6 +116,25 @@ async fn suite(store: &dyn EventStore) {
     let kept = store.waiting(all()).await.unwrap().pop().unwrap();
     assert_eq!(kept.step.wait.on, sign_in(&bob, 0));
 
+    let needed = store.sign_ins_needed(None).await.unwrap();
+    let shown: Vec<_> = needed
+        .iter()
+        .map(|one| (&one.account, one.since, one.until, one.runs.values().sum()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            (&ann, at(2), Some(at(90)), 2_u64),
+            (&bob, at(4), None, 1_u64)
+        ]
+    );
+    assert_eq!(needed[0].failure.code, "code");
+    let of_bob = store.sign_ins_needed(Some(&bob)).await.unwrap();
+    assert_eq!(of_bob, needed[1..]);
+    let of_nobody = Account::new("contoso", None);
+    let of_nobody = store.sign_ins_needed(Some(&of_nobody)).await.unwrap();
+    assert_eq!(of_nobody, []);
+
     assert_eq!(store.sign_ins(&ann).await.unwrap(), 0);
     let (count, ready) = store.signed_in(&ann).await.unwrap();
     assert_eq!(count, 1);
