@@ -69,4 +69,4 @@ pub use suite::{
     TenantState, check_suite, parse_suite,
 };
 pub use trigger::{InvalidSchedule, Schedule, SourcePoll, Timetable, Trigger, TriggerKind};
-pub use yaml::{MAX_YAML_DEPTH, MAX_YAML_VALUES};
+pub use yaml::{MAX_YAML_DEPTH, MAX_YAML_TEXT, MAX_YAML_VALUES};
