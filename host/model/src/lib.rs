@@ -40,7 +40,8 @@ pub use connection::{Cloud, ConnectionKind, ConnectionLimits, ConnectionSpec, Pr
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use digest::{Digest, InvalidDigest};
 pub use document::{
-    DOCUMENT_SCHEMA_URI, DocumentRef, WrittenContent, WrittenDocument, media_type, replace_marked,
+    DOCUMENT_SCHEMA_URI, DocumentRef, MAX_PATTERN_BYTES, WrittenContent, WrittenDocument,
+    media_type, replace_marked,
 };
 pub use effect::{
     Answer, AnswerBody, EffectCall, HttpFailure, Outcome, PartRecord, Principal, RequestRecord,
