@@ -27,6 +27,7 @@ mod schema;
 mod source;
 mod suite;
 mod trigger;
+mod url_pattern;
 mod workflow;
 mod yaml;
 
@@ -70,4 +71,5 @@ pub use suite::{
     TenantState, check_suite, parse_suite,
 };
 pub use trigger::{InvalidSchedule, Schedule, SourcePoll, Timetable, Trigger, TriggerKind};
+pub use url_pattern::{PatternBase, PatternSegment, UrlPattern};
 pub use yaml::{MAX_YAML_DEPTH, MAX_YAML_TEXT, MAX_YAML_VALUES};
