@@ -97,6 +97,10 @@ impl Channel for Narrow {
         self.inner.check(request)
     }
 
+    fn relate(&self, url: &str, asked: &str) {
+        self.inner.relate(url, asked);
+    }
+
     fn seal(&self, context: &str, secret: &str) -> Result<String, String> {
         self.inner.seal(context, secret)
     }
