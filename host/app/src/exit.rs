@@ -1,5 +1,6 @@
 //! How the process ends: one code for each thing that a caller may want to tell apart.
 
+use std::io;
 use std::process::ExitCode;
 
 use docket_model::Span;
@@ -83,7 +84,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error that knows its exit code. Without one an error is a [`Exit::Fault`].
+/// An error that knows its exit code. One that does not is [`Failed::of`] its kind.
 #[derive(Debug, Clone)]
 pub(crate) struct Failed {
     /// The code.
@@ -104,6 +105,23 @@ impl Failed {
             message: message.into(),
             help: None,
             span: None,
+        }
+    }
+
+    /// What an error is to the caller. A file or a folder that cannot be read or written is no fault of
+    /// Docket's, though the error is the system's own.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        let message = format!("{error:#}");
+        if let Some(failed) = error.downcast_ref::<Self>() {
+            return Self {
+                message,
+                ..failed.clone()
+            };
+        }
+        match error.downcast_ref::<io::Error>() {
+            Some(_) => Self::new(Exit::Storage, message)
+                .with_help("see whether the disk has room, and who may read and write there"),
+            None => Self::new(Exit::Fault, message),
         }
     }
 
@@ -134,6 +152,27 @@ mod tests {
             assert!(HELP.contains(&format!("\n{code:4}  ")), "{exit:?}");
         }
         assert_eq!(Exit::of_code(7), Exit::Fault);
+    }
+
+    #[test]
+    fn an_error_of_the_system_is_no_fault_of_dockets() {
+        let full = || anyhow::Error::from(io::Error::from(io::ErrorKind::StorageFull));
+        let known = || anyhow::Error::from(Failed::new(Exit::Usage, "known").with_help("so"));
+        for (error, exit, start) in [
+            (full(), Exit::Storage, "no storage space"),
+            (
+                full().context("the file a"),
+                Exit::Storage,
+                "the file a: no st",
+            ),
+            (known().context("there"), Exit::Usage, "there: known"),
+            (anyhow::anyhow!("odd"), Exit::Fault, "odd"),
+        ] {
+            let failed = Failed::of(&error);
+            assert_eq!(failed.exit, exit);
+            assert!(failed.message.starts_with(start), "{failed}");
+            assert_eq!(failed.help.is_some(), exit != Exit::Fault);
+        }
     }
 
     #[test]

@@ -28,20 +28,19 @@ pub(crate) fn line(text: &str) {
 /// Prints an error for people to standard error and, when asked, one for machines to standard
 /// output; gives the exit code.
 pub(crate) fn error(error: &anyhow::Error, as_json: bool) -> Exit {
-    let failed = error.downcast_ref::<Failed>();
-    let exit = failed.map_or(Exit::Fault, |failed| failed.exit);
-    let help = failed.and_then(|failed| failed.help.as_deref());
-    note!("error: {error:#}");
-    if let Some(help) = help {
+    let failed = Failed::of(error);
+    note!("error: {failed}");
+    if let Some(help) = &failed.help {
         note!("  help: {help}");
     }
     if as_json {
+        let exit = failed.exit as u8;
         line(
-            &json!({"error": {"exit": exit as u8, "message": format!("{error:#}"), "help": help}})
+            &json!({"error": {"exit": exit, "message": failed.message, "help": failed.help}})
                 .to_string(),
         );
     }
-    exit
+    failed.exit
 }
 
 /// Prints problems of files with their snippets to standard error.

@@ -1,11 +1,10 @@
 //! Lets parked runs go on when an account has signed in, or a connection has got a new credential.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use docket_connections::{AuthErrorClass, ConnectionError, Connections};
-use docket_engine::{Engine, EngineError, EventStore, WaitFilter};
-use docket_model::{Account, WaitFor};
+use docket_engine::{Engine, EngineError, EventStore};
+use docket_model::Account;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
@@ -47,17 +46,8 @@ pub(crate) async fn look(
     store: &dyn EventStore,
     engine: &Engine,
 ) -> Result<(), EngineError> {
-    let filter = WaitFilter {
-        kind: Some("sign-in".to_owned()),
-        ..WaitFilter::default()
-    };
-    let mut accounts = BTreeSet::new();
-    for waiting in store.waiting(filter).await? {
-        if let WaitFor::SignIn { account, .. } = waiting.step.wait.on {
-            accounts.insert(account);
-        }
-    }
-    let accounts: Vec<Account> = accounts.into_iter().collect();
+    let needed = store.sign_ins_needed(None).await?;
+    let accounts: Vec<Account> = needed.into_iter().map(|one| one.account).collect();
     for some in accounts.chunks(AT_ONCE) {
         let mut looking = JoinSet::new();
         for account in some.iter().cloned() {

@@ -63,6 +63,8 @@ impl Workflows {
 
     /// Reads what has changed, and sets the triggers by it. Blocks on the disk.
     pub(crate) fn look(&self) {
+        // To the end: of two looks at a time the later one's plans must stay.
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let files = match self.host.project.workflows() {
             Ok(files) => files,
             Err(error) => {
@@ -70,7 +72,6 @@ impl Workflows {
                 return;
             }
         };
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|file, _| {
             let is_there = files.contains(file);
             if !is_there {
@@ -108,7 +109,6 @@ impl Workflows {
             }
             one.clash = first;
         }
-        drop(held);
         self.host.serve(plans.clone());
         self.triggers.set(plans);
     }

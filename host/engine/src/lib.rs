@@ -45,7 +45,8 @@ pub use retention::{Pruned, Retention};
 pub use scheduler::{Scheduler, SchedulerSettings};
 pub use store::{
     Appending, Counts, Durability, EventStore, NewItem, Prune, Ready, Reclaimed, Rest, RestingStep,
-    RunFilter, RunSummary, StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
+    RunFilter, RunSummary, SignInNeeded, StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
+    shows_begun,
 };
 pub use timer::{Timer, TokioTimer};
 pub use trigger::{

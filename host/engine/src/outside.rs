@@ -7,7 +7,7 @@ use crate::drive::Told;
 use crate::engine::{Engine, Owner};
 use crate::fold::Next;
 use crate::trigger::refuse_unfit;
-use crate::{Durability, EngineError, Ready};
+use crate::{Durability, EngineError};
 
 impl Engine {
     /// Ends a run: no new effect begins, and requests under way are awaited and recorded. A run
@@ -31,7 +31,8 @@ impl Engine {
             if let Next::Nothing(result) = state.next(self.ports().clock.now()) {
                 return Ok(result);
             }
-            coming.are(vec![self.summary(run).await?.to_ready()]);
+            let summary = self.summary(run).await?;
+            coming.are(vec![summary.to_ready(summary.is_parked)]);
             let result = RunResult::Cancelled;
             let kind = EventKind::RunFinished {
                 result: result.clone(),
@@ -57,11 +58,8 @@ impl Engine {
             Some(RunResult::Failed { .. } | RunResult::Cancelled) => {}
             _ => return Err(EngineError::NotFailed(run.clone())),
         }
-        coming.are(vec![Ready {
-            // It gave its place in its group away when it ended.
-            has_begun: false,
-            ..summary.to_ready()
-        }]);
+        // It gave its place in its group away when it ended.
+        coming.are(vec![summary.to_ready(false)]);
         let kind = EventKind::RunResumed;
         self.append_alone(run, summary.events, kind).await
     }
@@ -87,7 +85,8 @@ impl Engine {
             if summary.finished_at.is_some() {
                 return Err(EngineError::Over(run.clone()));
             }
-            coming.are(vec![summary.to_ready()]);
+            // What is not parked is known to whoever drives it.
+            coming.are(vec![summary.to_ready(summary.is_parked)]);
             return self.append_alone(run, summary.events, kind).await;
         }
     }

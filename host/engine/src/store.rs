@@ -1,9 +1,11 @@
 //! What the engine needs of a journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use async_trait::async_trait;
-use docket_model::{Account, Digest, Event, RunGroup, RunId, RunResult, StepPath, Wait};
+use docket_model::{
+    Account, Digest, Event, EventKind, Failure, RunGroup, RunId, RunResult, StepPath, Wait, WaitFor,
+};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
@@ -115,14 +117,59 @@ pub trait EventStore: Send + Sync {
     /// The disk's.
     async fn waiting(&self, filter: WaitFilter) -> Result<Vec<Waiting>, StoreError>;
 
+    /// The accounts whose sign-in parked runs wait for, the one waited for longest first; or that one
+    /// account. However many runs wait, there is one of each.
+    ///
+    /// # Errors
+    /// The disk's.
+    async fn sign_ins_needed(&self, of: Option<&Account>) -> Result<Vec<SignInNeeded>, StoreError> {
+        let filter = WaitFilter {
+            kind: Some("sign-in".to_owned()),
+            account: of.cloned(),
+            ..WaitFilter::default()
+        };
+        let mut found: Vec<SignInNeeded> = Vec::new();
+        let mut places: HashMap<Account, usize> = HashMap::new();
+        let mut counted: HashSet<(Account, RunId)> = HashSet::new();
+        for Waiting {
+            run,
+            workflow,
+            step,
+        } in self.waiting(filter).await?
+        {
+            let WaitFor::SignIn {
+                account, failure, ..
+            } = step.wait.on
+            else {
+                continue;
+            };
+            let place = *places.entry(account.clone()).or_insert(found.len());
+            if place == found.len() {
+                found.push(SignInNeeded {
+                    account: account.clone(),
+                    since: step.since,
+                    until: None,
+                    failure,
+                    runs: BTreeMap::new(),
+                });
+            }
+            let one = &mut found[place];
+            one.until = [one.until, step.wait.until].into_iter().flatten().min();
+            if counted.insert((account, run)) {
+                *one.runs.entry(workflow).or_default() += 1;
+            }
+        }
+        Ok(found)
+    }
+
     /// The runs that are ready, the first started first.
     ///
     /// # Errors
     /// The disk's.
     async fn ready(&self) -> Result<Vec<Ready>, StoreError>;
 
-    /// The parked runs of groups that have begun: with the ready ones that have, these hold the
-    /// places of their groups.
+    /// The parked runs of groups: with the ready ones that have begun, these hold the places of their
+    /// groups, since nothing waits that nobody has driven.
     ///
     /// # Errors
     /// The disk's.
@@ -289,13 +336,25 @@ pub struct RunSummary {
 impl RunSummary {
     /// It as one to be driven.
     #[must_use]
-    pub fn to_ready(&self) -> Ready {
+    pub fn to_ready(&self, has_begun: bool) -> Ready {
         Ready {
             run: self.id.clone(),
             workflow: self.workflow.clone(),
             group: self.group.clone(),
-            has_begun: self.events > 1,
+            has_begun,
         }
+    }
+}
+
+/// Whether this event shows that its run was driven, and so holds a place of its group: the last of a
+/// run's events that says so counts. A start does not, nor does a resumption, since what ended gave its
+/// place away. `None` of what a run is only told, which it may be while it stands aside.
+#[must_use]
+pub const fn shows_begun(kind: &EventKind) -> Option<bool> {
+    match kind {
+        EventKind::Signalled { .. } | EventKind::SignedIn { .. } => None,
+        EventKind::RunStarted { .. } | EventKind::RunResumed => Some(false),
+        _ => Some(true),
     }
 }
 
@@ -308,7 +367,8 @@ pub struct Ready {
     pub workflow: String,
     /// The runs that it shares its workflow's `concurrency` with.
     pub group: Option<RunGroup>,
-    /// Whether more happened than its start; it holds a place of its group then.
+    /// Whether it was driven since its start, or since it was resumed ([`shows_begun`]); it holds a
+    /// place of its group then.
     pub has_begun: bool,
 }
 
@@ -354,6 +414,21 @@ pub struct Waiting {
     pub workflow: String,
     /// The step.
     pub step: RestingStep,
+}
+
+/// An account whose sign-in parked runs wait for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignInNeeded {
+    /// Which account.
+    pub account: Account,
+    /// Since when the first one waits.
+    pub since: Timestamp,
+    /// When the first one gives up, if one does.
+    pub until: Option<Timestamp>,
+    /// What the one that waits longest was told.
+    pub failure: Failure,
+    /// How many runs wait, by workflow.
+    pub runs: BTreeMap<String, u64>,
 }
 
 /// Whether a run's record is what was written.

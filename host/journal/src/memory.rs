@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use docket_engine::{
     Appending, Durability, EventStore, NewItem, Prune, Ready, Rest, RunFilter, RunSummary,
-    StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
+    StoreError, TriggerRecord, Verdict, WaitFilter, Waiting, shows_begun,
 };
 use docket_model::{Account, Digest, Event, EventKind, FORMAT, RunId, WaitFor};
 use jiff::Timestamp;
@@ -136,6 +136,13 @@ impl Run {
         self.rest = Rest::default();
     }
 
+    /// It as one to be driven, that does not wait.
+    fn to_ready(&self) -> Ready {
+        let kinds = self.events.iter().rev().map(|event| &event.kind);
+        let has_begun = kinds.filter_map(shows_begun).next().unwrap_or(false);
+        self.summary.to_ready(has_begun)
+    }
+
     fn accounts(&self) -> impl Iterator<Item = (&Account, u64)> {
         accounts(&self.rest)
     }
@@ -250,19 +257,16 @@ impl EventStore for MemoryStore {
 
     async fn ready(&self) -> Result<Vec<Ready>, StoreError> {
         let held = self.held();
-        let runs = held.runs.iter().map(|run| &run.summary);
-        Ok(runs
-            .filter(|run| run.finished_at.is_none() && !run.is_parked)
-            .map(RunSummary::to_ready)
-            .collect())
+        let ready = |run: &&Run| run.summary.finished_at.is_none() && !run.summary.is_parked;
+        Ok(held.runs.iter().filter(ready).map(Run::to_ready).collect())
     }
 
     async fn parked_in_groups(&self) -> Result<Vec<Ready>, StoreError> {
         let held = self.held();
         let runs = held.runs.iter().map(|run| &run.summary);
         Ok(runs
-            .filter(|run| run.is_parked && run.group.is_some() && run.events > 1)
-            .map(RunSummary::to_ready)
+            .filter(|run| run.is_parked && run.group.is_some())
+            .map(|run| run.to_ready(true))
             .collect())
     }
 
@@ -274,7 +278,7 @@ impl EventStore for MemoryStore {
         due.truncate(limit as usize);
         let wake = |run: &mut Run| {
             run.wake();
-            run.summary.to_ready()
+            run.summary.to_ready(true)
         };
         Ok(due.into_iter().map(wake).collect())
     }
@@ -293,7 +297,7 @@ impl EventStore for MemoryStore {
         for run in &mut held.runs {
             if run.accounts().any(|(waited, _)| account.covers(waited)) {
                 run.wake();
-                ready.push(run.summary.to_ready());
+                ready.push(run.summary.to_ready(true));
             }
         }
         Ok((count, ready))
@@ -369,7 +373,7 @@ impl EventStore for MemoryStore {
             record.started += 1;
             let at = events.first().map(|event| event.at);
             record.last_started_at = record.last_started_at.max(at);
-            ready.extend(held.find(&run).map(|run| run.summary.to_ready()));
+            ready.extend(held.find(&run).map(Run::to_ready));
         }
         held.triggers.insert(trigger.to_owned(), record);
         Ok(ready)

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use docket_engine::{
     Appending, Counts, Durability, EventStore, NewItem, Prune, Ready, Reclaimed, Rest, RunFilter,
-    RunSummary, StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
+    RunSummary, SignInNeeded, StoreError, TriggerRecord, Verdict, WaitFilter, Waiting,
 };
 use docket_model::{Account, Digest, Event, RunId, RunResult};
 use jiff::Timestamp;
@@ -330,6 +330,13 @@ impl EventStore for SqliteStore {
             .await
     }
 
+    async fn sign_ins_needed(&self, of: Option<&Account>) -> Result<Vec<SignInNeeded>, StoreError> {
+        self.settle().await;
+        let of = of.cloned();
+        self.read(move |connection| parked::sign_ins_needed(connection, of.as_ref()))
+            .await
+    }
+
     async fn ready(&self) -> Result<Vec<Ready>, StoreError> {
         self.settle().await;
         self.read(|connection| parked::ready(connection, false))
@@ -338,11 +345,8 @@ impl EventStore for SqliteStore {
 
     async fn parked_in_groups(&self) -> Result<Vec<Ready>, StoreError> {
         self.settle().await;
-        let mut all = self
-            .read(|connection| parked::ready(connection, true))
-            .await?;
-        all.retain(|ready| ready.has_begun);
-        Ok(all)
+        self.read(|connection| parked::ready(connection, true))
+            .await
     }
 
     async fn wake(&self, now: Timestamp, limit: u32) -> Result<Vec<Ready>, StoreError> {

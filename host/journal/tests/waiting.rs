@@ -10,7 +10,8 @@ use docket_engine::{
 };
 use docket_journal::{MemoryStore, SqliteStore};
 use docket_model::{
-    Account, Event, EventKind, Failure, FailureClass, RunGroup, RunResult, StepPath, Wait, WaitFor,
+    Account, Event, EventKind, Failure, FailureClass, RunGroup, RunResult, Signal, StepPath, Wait,
+    WaitFor,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -114,6 +115,25 @@ async fn suite(store: &dyn EventStore) {
     assert_eq!(listed(of_run).await, ["bob"]);
     let kept = store.waiting(all()).await.unwrap().pop().unwrap();
     assert_eq!(kept.step.wait.on, sign_in(&bob, 0));
+
+    let needed = store.sign_ins_needed(None).await.unwrap();
+    let shown: Vec<_> = needed
+        .iter()
+        .map(|one| (&one.account, one.since, one.until, one.runs.values().sum()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            (&ann, at(2), Some(at(90)), 2_u64),
+            (&bob, at(4), None, 1_u64)
+        ]
+    );
+    assert_eq!(needed[0].failure.code, "code");
+    let of_bob = store.sign_ins_needed(Some(&bob)).await.unwrap();
+    assert_eq!(of_bob, needed[1..]);
+    let of_nobody = Account::new("contoso", None);
+    let of_nobody = store.sign_ins_needed(Some(&of_nobody)).await.unwrap();
+    assert_eq!(of_nobody, []);
 
     assert_eq!(store.sign_ins(&ann).await.unwrap(), 0);
     let (count, ready) = store.signed_in(&ann).await.unwrap();
@@ -286,31 +306,51 @@ async fn groups_and_items(store: &dyn EventStore) {
         store.item("s", "fails").await.unwrap(),
         Some(run("i-fails"))
     );
-    for (name, events) in [("i-a", 1), ("i-b", 2)] {
-        if events == 2 {
-            let event = Event {
-                at: at(1),
-                kind: EventKind::SignedIn {
-                    account: Account::new("c", None),
-                },
-            };
-            store
-                .append(&run(name), 1, &[event], Durability::Ordered)
-                .await
-                .unwrap();
-        }
-        assert!(
-            store
-                .park(&run(name), events, &Rest::default())
-                .await
-                .unwrap()
-        );
+    let rest = Rest::default();
+    assert!(store.park(&run("i-b"), 1, &rest).await.unwrap());
+    let parked = store.parked_in_groups().await.unwrap();
+    assert!(parked[0].has_begun, "it was driven until it waited");
+    assert_eq!(names(parked), ["i-b"]);
+    stands_aside(store).await;
+}
+
+/// A run of a group holds its place from its first step on, and gives it away with its end; what it is
+/// told meanwhile changes nothing of that.
+async fn stands_aside(store: &dyn EventStore) {
+    let told = |id: &str| EventKind::Signalled {
+        id: id.to_owned(),
+        signal: Signal::Event {
+            name: "e".to_owned(),
+            payload: json!(null),
+        },
+    };
+    let skipped = || EventKind::StepSkipped {
+        path: StepPath {
+            step: "s".into(),
+            item: None,
+        },
+    };
+    let cancelled = EventKind::RunFinished {
+        result: RunResult::Cancelled,
+    };
+    for (number, (kind, has_begun)) in (1..).zip([
+        (told("one"), Some(false)),
+        (skipped(), Some(true)),
+        (told("two"), Some(true)),
+        (cancelled, None),
+        (EventKind::RunResumed, Some(false)),
+        (told("three"), Some(false)),
+        (skipped(), Some(true)),
+    ]) {
+        let event = Event { at: at(1), kind };
+        let events = std::slice::from_ref(&event);
+        let id = run("i-a");
+        let appended = store.append(&id, number, events, Durability::Ordered);
+        appended.await.unwrap();
+        let ready = store.ready().await.unwrap();
+        let found = ready.iter().find(|ready| ready.run == id);
+        assert_eq!(found.map(|ready| ready.has_begun), has_begun, "{event:?}");
     }
-    assert_eq!(
-        names(store.parked_in_groups().await.unwrap()),
-        ["i-b"],
-        "it alone has begun"
-    );
 }
 
 #[tokio::test]

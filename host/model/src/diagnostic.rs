@@ -306,6 +306,10 @@ impl std::error::Error for Diagnostics {}
 /// Names that a help lists where none of them is near.
 const LISTED_AT_MOST: usize = 12;
 
+/// The longest name that is compared with others, in bytes: comparing takes time and memory by the
+/// product of the lengths, and some names are whoever's who sends an event.
+const LONGEST_COMPARED: usize = 200;
+
 /// What to suggest for a name that is not among `known`: the nearest, or the whole short list.
 pub(crate) fn suggestion<'a>(
     name: &str,
@@ -325,10 +329,15 @@ pub(crate) fn suggestion<'a>(
 
 /// The one of `known` that `name` was probably meant to be.
 fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > LONGEST_COMPARED {
+        return None;
+    }
     let plain = |name: &str| name.to_lowercase().replace('_', "-");
     let wanted = plain(name);
     let furthest = wanted.chars().count() / 3;
-    let scored = known.into_iter().map(|candidate| {
+    let known = known.into_iter();
+    let likely = known.filter(|candidate| candidate.len() <= LONGEST_COMPARED);
+    let scored = likely.map(|candidate| {
         (
             strsim::damerau_levenshtein(&wanted, &plain(candidate)),
             candidate,
@@ -361,6 +370,10 @@ mod tests {
             assert_eq!(suggestion(name, known).as_deref(), expected, "{name}");
         }
         assert_eq!(suggestion("a", []), None);
+        // Whatever its length.
+        let long = "x".repeat(16 << 20);
+        let only = format!("there is only `{long}`");
+        assert_eq!(suggestion(&long, [long.as_str()]), Some(only));
         assert_eq!(
             suggestion("abc", ["xyz"]).as_deref(),
             Some("there is only `xyz`")

@@ -26,6 +26,9 @@ pub struct DocumentRef {
 /// The name by which schemas refer to the document type.
 pub const DOCUMENT_SCHEMA_URI: &str = "urn:docket:document";
 
+/// The most memory that one pattern of an action's schema is compiled to, in bytes.
+pub const MAX_PATTERN_BYTES: usize = 2 << 20;
+
 impl DocumentRef {
     /// Reads a value that is a document reference; anything else is `None`.
     #[must_use]

@@ -17,14 +17,19 @@ pub struct InputProblem {
     pub help: Option<String>,
 }
 
+/// How many inputs that the plan does not have are told: what somebody sent may have a million.
+const UNKNOWN_TOLD: usize = 20;
+
 /// Checks inputs and fills in what was not given: the default, or null for an optional one. The
 /// result is what [`crate::Scope`] takes as `inputs` and what the journal keeps.
 ///
 /// # Errors
-/// Every problem: names that the plan does not have, values of the wrong type, missing ones.
+/// Every problem: names that the plan does not have (the first twenty), values of the wrong type,
+/// missing ones.
 pub fn resolve_inputs(plan: &Plan, given: Map<String, Value>) -> Result<Value, Vec<InputProblem>> {
     let mut problems = Vec::new();
-    for name in given.keys().filter(|name| !plan.inputs.contains_key(*name)) {
+    let unknown = given.keys().filter(|name| !plan.inputs.contains_key(*name));
+    for name in unknown.take(UNKNOWN_TOLD) {
         let known = plan.inputs.keys().map(String::as_str);
         problems.push(InputProblem {
             name: name.clone(),

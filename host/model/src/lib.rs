@@ -27,6 +27,7 @@ mod schema;
 mod source;
 mod suite;
 mod trigger;
+mod url_pattern;
 mod workflow;
 mod yaml;
 
@@ -40,7 +41,8 @@ pub use connection::{Cloud, ConnectionKind, ConnectionLimits, ConnectionSpec, Pr
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use digest::{Digest, InvalidDigest};
 pub use document::{
-    DOCUMENT_SCHEMA_URI, DocumentRef, WrittenContent, WrittenDocument, media_type, replace_marked,
+    DOCUMENT_SCHEMA_URI, DocumentRef, MAX_PATTERN_BYTES, WrittenContent, WrittenDocument,
+    media_type, replace_marked,
 };
 pub use effect::{
     Answer, AnswerBody, EffectCall, HttpFailure, Outcome, PartRecord, Principal, RequestRecord,
@@ -69,4 +71,5 @@ pub use suite::{
     TenantState, check_suite, parse_suite,
 };
 pub use trigger::{InvalidSchedule, Schedule, SourcePoll, Timetable, Trigger, TriggerKind};
-pub use yaml::{MAX_YAML_DEPTH, MAX_YAML_VALUES};
+pub use url_pattern::{PatternBase, PatternSegment, UrlPattern};
+pub use yaml::{MAX_YAML_DEPTH, MAX_YAML_TEXT, MAX_YAML_VALUES};

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::UrlPattern;
+
 /// A plugin's description of itself; the `manifest` of the plugin interface with its schemas read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -86,33 +88,9 @@ impl RequestRule {
     /// Whether this allows every request that `other` speaks of.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        let (base, own) = parts(&self.url);
-        let (other_base, others) = parts(&other.url);
-        if self.method != other.method || base != other_base {
-            return false;
-        }
-        let mut others = others;
-        for segment in own {
-            match (segment, others.next()) {
-                ("**", _) => return true,
-                (_, None | Some("**")) => return false,
-                ("*", Some(_)) => {}
-                (one, Some(other)) if one == other => {}
-                _ => return false,
-            }
-        }
-        others.next().is_none()
+        let both = (UrlPattern::parse(&self.url), UrlPattern::parse(&other.url));
+        matches!(both, (Ok(own), Ok(others)) if self.method == other.method && own.covers(&others))
     }
-}
-
-/// A pattern's start, and the segments of its path.
-fn parts(url: &str) -> (&str, impl Iterator<Item = &str>) {
-    let start = match url.split_once("://") {
-        Some((scheme, rest)) => scheme.len() + 3 + rest.find('/').unwrap_or(rest.len()),
-        None => url.find('/').unwrap_or(url.len()),
-    };
-    let (base, path) = url.split_at(start);
-    (base, path.split('/').skip(1))
 }
 
 /// An OAuth scope that an action needs.

@@ -110,6 +110,10 @@ impl Channel for Holding {
         self.inner.check(request)
     }
 
+    fn relate(&self, url: &str, asked: &str) {
+        self.inner.relate(url, asked);
+    }
+
     fn seal(&self, context: &str, secret: &str) -> Result<String, String> {
         self.inner.seal(context, secret)
     }

@@ -12,13 +12,16 @@ use serde_json::{Map, Value};
 /// The most places that a schema may have once every reference is written out.
 const PLACES_AT_MOST: u64 = 20_000;
 
+/// How many places a pattern counts for: what it is compiled to takes that much more room.
+const PLACES_OF_A_PATTERN: u64 = 100;
+
 /// The most references that lead on from one to the next.
 const DEPTH_AT_MOST: usize = 32;
 
 /// Keywords whose value is data and no schema (JSON Schema 2020-12, validation).
 const DATA: [&str; 4] = ["const", "default", "enum", "examples"];
 /// Keywords whose members are schemas under names of the author's own.
-const NAMED: [&str; 3] = ["dependentSchemas", "patternProperties", "properties"];
+const NAMED: [&str; 2] = ["dependentSchemas", "properties"];
 /// The same, and they count only where something refers to them.
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 
@@ -52,6 +55,13 @@ struct Size {
 }
 
 impl Size {
+    fn of_patterns(count: usize) -> Self {
+        Self {
+            places: PLACES_OF_A_PATTERN.saturating_mul(count as u64),
+            depth: 0,
+        }
+    }
+
     fn and(self, other: Self) -> Self {
         Self {
             places: self.places.saturating_add(other.places),
@@ -96,6 +106,10 @@ impl<'s> Walk<'s> {
                     return Err("`$id` is for the whole schema only".to_owned());
                 }
                 (word, _) if DATA.contains(&word) || DEFINITIONS.contains(&word) => continue,
+                ("pattern", Value::String(_)) => Size::of_patterns(1),
+                ("patternProperties", Value::Object(named)) => {
+                    Size::of_patterns(named.len()).and(self.all(named.values())?)
+                }
                 (word, Value::Object(named)) if NAMED.contains(&word) => {
                     self.all(named.values())?
                 }
@@ -204,6 +218,10 @@ mod tests {
         for word in ["allOf", "anyOf", "oneOf", "prefixItems"] {
             refuses(&doubling(word, 20), "20000 places");
         }
+        let patterns = vec![json!({"pattern": "^a"}); 200];
+        refuses(&json!({"allOf": patterns}), "20000 places");
+        let named: Map<String, Value> = (0..200).map(|n| (format!("^{n}"), json!({}))).collect();
+        refuses(&json!({"patternProperties": named}), "20000 places");
         refuses(&doubling("allOf", 40), "one behind the other");
         // The same, reached from its end first.
         let mut chain = doubling("not", 40);

@@ -1,6 +1,6 @@
 //! Runs one attempt of a step in a fresh instance.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -251,12 +251,9 @@ fn action<'a>(plugin: &'a Plugin, call: &StepCall) -> Result<(&'a Schemas, Actio
 
 /// The documents that the input refers to, each once, after a look whether they are there.
 async fn given(input: &Value, documents: &Arc<dyn Documents>) -> Result<Vec<DocumentRef>, End> {
-    let mut given: Vec<DocumentRef> = Vec::new();
-    for document in DocumentRef::all_in(input) {
-        if !given.contains(&document) {
-            given.push(document);
-        }
-    }
+    let mut seen = HashSet::new();
+    let mut given = DocumentRef::all_in(input);
+    given.retain(|document| seen.insert(document.clone()));
     if given.is_empty() {
         return Ok(given);
     }

@@ -1,6 +1,6 @@
 //! JSON Schemas of actions, compiled once, and how their violations read.
 
-use docket_model::DOCUMENT_SCHEMA_URI;
+use docket_model::{DOCUMENT_SCHEMA_URI, MAX_PATTERN_BYTES};
 use jsonschema::{Draft, PatternOptions, Registry, Validator};
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ pub(crate) struct Schema(Validator);
 impl Schema {
     /// Compiles a schema of draft 2020-12. It may refer to its own parts and to `urn:docket:document`,
     /// and to nothing else; its patterns are matched in linear time, so they have no look-around and
-    /// no back references. What it takes to check a value is bounded (see [`crate::reach`]).
+    /// no back references, and none is large. What it takes to check a value is bounded (see [`crate::reach`]).
     ///
     /// # Errors
     /// What is wrong with it.
@@ -29,7 +29,7 @@ impl Schema {
         jsonschema::options()
             .with_draft(Draft::Draft202012)
             .with_registry(&registry)
-            .with_pattern_options(PatternOptions::regex())
+            .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN_BYTES))
             .offline()
             .build(schema)
             .map(Self)
@@ -128,6 +128,7 @@ mod tests {
             json!({"$ref": "https://example.com/schema.json"}),
             json!({"$ref": "file:///etc/passwd"}),
             json!({"pattern": "(?=x)"}),
+            json!({"pattern": r"\p{L}{300}"}),
             json!(7),
         ] {
             assert!(Schema::new(&bad).is_err(), "{bad}");

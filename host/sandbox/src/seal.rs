@@ -162,12 +162,34 @@ impl Opaque {
 /// The shortest part of a URL that may be a secret by itself, in bytes.
 const LIKELY_SECRET: usize = 16;
 
+/// The shortest URL, in bytes. What is shorter stands for itself where it is sealed, and is no trace of
+/// a secret within another text: who sealed single letters would make an answer many times as long.
+const SHORTEST_URL: usize = "http://a".len();
+
+/// Puts names in the place of secrets, in one pass: what stands in a name is no secret.
 fn mask(text: &str, secrets: &[(String, String)]) -> String {
-    secrets
-        .iter()
-        .fold(text.to_owned(), |text, (secret, name)| {
-            text.replace(secret, name)
-        })
+    if let Some((_, name)) = secrets.iter().find(|(secret, _)| secret == text) {
+        return name.clone();
+    }
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let mut found = secrets.iter().filter_map(|(secret, name)| {
+            let after = rest.strip_prefix(secret.as_str())?;
+            (secret.len() >= SHORTEST_URL).then_some((after, name))
+        });
+        rest = match found.next() {
+            Some((after, name)) => {
+                masked.push_str(name);
+                after
+            }
+            None => {
+                masked.push(first);
+                &rest[first.len_utf8()..]
+            }
+        };
+    }
+    masked
 }
 
 #[cfg(test)]
@@ -236,6 +258,24 @@ mod tests {
             r#"{"a":"sealed:7-0-0","b":"sealed:7-0-1"}"#,
             &["key/7-0-0=S=t?1/u//:sptth", "key/7-0-1=2S=t?1/u//:sptth"],
         );
+    }
+
+    #[test]
+    fn what_is_no_url_does_not_blow_an_answer_up() {
+        check(
+            &["/a", "/b"],
+            r#"{"a":"e","b":"l","c":["e","sealed"]}"#,
+            r#"{"a":"sealed:7-0-0","b":"sealed:7-0-1","c":["sealed:7-0-0","sealed"]}"#,
+            &["key/7-0-0=e", "key/7-0-1=l"],
+        );
+        // Nor does a URL whose trace stands in the name of another.
+        let secrets = [
+            ("sealed:7-0-1", "sealed:7-0-0"),
+            ("sealed:7-0-0", "sealed:7-0-1"),
+        ];
+        let secrets = secrets.map(|(secret, name)| (secret.to_owned(), name.to_owned()));
+        assert_eq!(mask("a sealed:7-0-0", &secrets), "a sealed:7-0-1");
+        assert_eq!(mask("a sealed:7-0-1", &secrets), "a sealed:7-0-0");
     }
 
     #[test]

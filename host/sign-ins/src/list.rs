@@ -1,9 +1,7 @@
 //! Who must sign in: what parked runs wait for, and who was told of it.
 
-use std::collections::BTreeMap;
-
-use docket_engine::{EventStore, StoreError, WaitFilter, Waiting};
-use docket_model::{Account, RunId, RunResult, WaitFor};
+use docket_engine::{EventStore, SignInNeeded, StoreError};
+use docket_model::{Account, RunId, RunResult};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -22,7 +20,7 @@ pub struct Needed {
     /// When the first one gives up, if one does.
     pub until: Option<Timestamp>,
     /// How many runs wait.
-    pub runs: usize,
+    pub runs: u64,
     /// What the first one was told.
     pub message: String,
     /// What to do about it.
@@ -41,48 +39,22 @@ pub struct Needed {
 /// # Errors
 /// The journal's.
 pub async fn list(store: &dyn EventStore) -> Result<Vec<Needed>, StoreError> {
-    let filter = WaitFilter {
-        kind: Some("sign-in".to_owned()),
-        ..WaitFilter::default()
-    };
-    // They come with the longest first.
-    let mut order: Vec<Account> = Vec::new();
-    let mut by_account: BTreeMap<Account, Vec<Waiting>> = BTreeMap::new();
-    for waiting in store.waiting(filter).await? {
-        let Some(account) = waiting.step.wait.on.account().cloned() else {
-            continue;
-        };
-        let all = by_account.entry(account.clone()).or_default();
-        if all.is_empty() {
-            order.push(account);
-        }
-        all.push(waiting);
-    }
     let mut found = Vec::new();
-    for account in order {
-        let all = by_account.remove(&account).unwrap_or_default();
-        if let Some(one) = describe(store, &account, &all).await? {
-            found.push(one);
-        }
+    for needed in store.sign_ins_needed(None).await? {
+        found.push(describe(store, needed).await?);
     }
     Ok(found)
 }
 
-async fn describe(
-    store: &dyn EventStore,
-    account: &Account,
-    all: &[Waiting],
-) -> Result<Option<Needed>, StoreError> {
-    let Some(first) = all.first() else {
-        return Ok(None);
-    };
-    let WaitFor::SignIn { failure, .. } = &first.step.wait.on else {
-        return Ok(None);
-    };
-    let mut runs: Vec<&str> = all.iter().map(|one| one.run.as_str()).collect();
-    runs.sort_unstable();
-    runs.dedup();
-    let mut request = Request::load(store, account).await?;
+async fn describe(store: &dyn EventStore, needed: SignInNeeded) -> Result<Needed, StoreError> {
+    let SignInNeeded {
+        account,
+        since,
+        until,
+        failure,
+        runs,
+    } = needed;
+    let mut request = Request::load(store, &account).await?;
     if account.user.is_some() {
         // What keeps all users of a connection was told once for all of them.
         let of_all = Request::load(store, &Account::new(&account.connection, None)).await?;
@@ -91,7 +63,6 @@ async fn describe(
             request = of_all;
         }
     }
-    let since = first.step.since;
     let is_of_this = request.told_at.is_some_and(|at| at >= since);
     let mut error = request.error.clone();
     if let Some(run) = request.run.as_ref().filter(|_| is_of_this)
@@ -100,16 +71,16 @@ async fn describe(
     {
         error = Some(format!("the mail was not sent: {}", failure.message));
     }
-    Ok(Some(Needed {
-        connection: account.connection.clone(),
-        user: account.user.clone(),
+    Ok(Needed {
+        connection: account.connection,
+        user: account.user,
         since,
-        until: all.iter().filter_map(|one| one.step.wait.until).min(),
-        runs: runs.len(),
-        message: failure.message.clone(),
-        help: failure.remedy.clone(),
+        until,
+        runs: runs.values().sum(),
+        message: failure.message,
+        help: failure.remedy,
         told_at: request.told_at,
         told_by: request.run,
         error,
-    }))
+    })
 }

@@ -170,7 +170,7 @@ impl Asking {
             "administrator": is_for_administrator,
             "since": moment(&waits.since),
             "until": waits.until.as_ref().map(moment),
-            "runs": waits.runs.values().sum::<usize>(),
+            "runs": waits.runs.values().sum::<u64>(),
             "workflows": workflows,
         })
     }

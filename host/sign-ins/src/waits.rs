@@ -1,10 +1,10 @@
 //! What waits for an account: parked runs, those about to be, and triggers' sources. The last are no
 //! runs, and no row of the journal says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use docket_engine::{EngineError, TriggerState, WaitFilter};
-use docket_model::{Account, Failure, RunId, WaitFor};
+use docket_engine::{EngineError, TriggerState};
+use docket_model::{Account, Failure, RunId};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -17,7 +17,7 @@ pub(crate) struct Waits {
     pub(crate) until: Option<Timestamp>,
     pub(crate) failure: Failure,
     /// How many runs, by workflow.
-    pub(crate) runs: BTreeMap<String, usize>,
+    pub(crate) runs: BTreeMap<String, u64>,
 }
 
 /// Sources that wait, each with its workflow.
@@ -26,13 +26,8 @@ pub(crate) type Sources = Vec<(Need, String)>;
 impl Asking {
     /// The accounts that parked runs and sources wait for.
     pub(crate) async fn all_that_wait(&self) -> Result<Vec<Account>, EngineError> {
-        let filter = WaitFilter {
-            kind: Some("sign-in".to_owned()),
-            ..WaitFilter::default()
-        };
-        let all = self.ports.store.waiting(filter).await?;
-        let accounts = all.iter().filter_map(|one| one.step.wait.on.account());
-        let mut accounts: Vec<Account> = accounts.cloned().collect();
+        let needed = self.ports.store.sign_ins_needed(None).await?;
+        let mut accounts: Vec<Account> = needed.into_iter().map(|one| one.account).collect();
         let sources = self.sources_that_wait().await?;
         accounts.extend(sources.into_iter().map(|(need, _)| need.account));
         Ok(accounts)
@@ -75,32 +70,37 @@ impl Asking {
         signed_in_at: Option<Timestamp>,
     ) -> Result<Option<Waits>, EngineError> {
         let store = &self.ports.store;
-        let filter = WaitFilter {
-            account: Some(account.clone()),
-            ..WaitFilter::default()
+        let parked = store.sign_ins_needed(Some(account)).await?.pop();
+        let mut found = parked.map(|parked| Waits {
+            since: parked.since,
+            until: parked.until,
+            failure: parked.failure,
+            runs: parked.runs,
+        });
+        let mut add = |need: &Need, workflow: String| {
+            let waits = found.get_or_insert_with(|| Waits {
+                since: need.since,
+                until: None,
+                failure: need.failure.clone(),
+                runs: BTreeMap::new(),
+            });
+            if need.since < waits.since {
+                waits.since = need.since;
+                waits.failure = need.failure.clone();
+            }
+            waits.until = [waits.until, need.until].into_iter().flatten().min();
+            *waits.runs.entry(workflow).or_default() += 1;
         };
-        let mut found: BTreeMap<RunId, (Need, String)> = BTreeMap::new();
-        for waiting in store.waiting(filter).await? {
-            let WaitFor::SignIn { failure, .. } = waiting.step.wait.on else {
-                continue;
-            };
-            let need = Need {
-                run: waiting.run.clone(),
-                account: account.clone(),
-                since: waiting.step.since,
-                until: waiting.step.wait.until,
-                failure,
-            };
-            found.entry(waiting.run).or_insert((need, waiting.workflow));
-        }
         let is_older = |need: &Need| signed_in_at.is_some_and(|at| at >= need.since);
         for (need, workflow) in sources {
             if need.account == *account && !is_older(need) {
-                found.insert(need.run.clone(), (need.clone(), workflow.clone()));
+                add(need, workflow.clone());
             }
         }
-        for need in needs {
-            if found.contains_key(&need.run) || is_older(need) {
+        // A run tells of each of its steps.
+        let mut heard: BTreeSet<&RunId> = BTreeSet::new();
+        for need in needs.iter().filter(|need| !is_older(need)) {
+            if !heard.insert(&need.run) {
                 continue;
             }
             // One that is parked has its row, or waits for something else.
@@ -108,21 +108,10 @@ impl Asking {
                 && run.result.is_none()
                 && !run.is_parked
             {
-                found.insert(need.run.clone(), (need.clone(), run.workflow));
+                add(need, run.workflow);
             }
         }
-        let mut runs: BTreeMap<String, usize> = BTreeMap::new();
-        for (_, workflow) in found.values() {
-            *runs.entry(workflow.clone()).or_default() += 1;
-        }
-        let needs = found.values().map(|(need, _)| need);
-        let first = needs.clone().min_by_key(|need| need.since);
-        Ok(first.map(|first| Waits {
-            since: first.since,
-            until: needs.filter_map(|need| need.until).min(),
-            failure: first.failure.clone(),
-            runs,
-        }))
+        Ok(found)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::export::Host;
 use crate::{Document, Failure, Problem};
@@ -230,11 +230,10 @@ impl<'a> RequestBuilder<'a> {
         self
     }
 
-    /// Sets the body to a value's JSON.
-    pub fn json(self, value: &impl Serialize) -> Self {
-        let bytes = serde_json::to_vec(value).unwrap_or_default();
+    /// Sets the body to JSON. It is a [`Value`], which there is always a text for.
+    pub fn json(self, value: &Value) -> Self {
         self.header("content-type", "application/json")
-            .parts(vec![Part::Bytes(bytes)])
+            .parts(vec![Part::Bytes(value.to_string().into_bytes())])
     }
 
     /// Sets the body.

@@ -243,6 +243,9 @@ async fn an_auditor_looks_at_records_while_a_process_serves() {
     let name = taken["documents"][0]["name"].as_str().unwrap();
     let written = std::fs::read(to.join(name)).unwrap();
     assert_eq!(written, std::fs::read(served.certificate()).unwrap());
+    let again = ["runs", "documents", "r-1", "--to", to.to_str().unwrap()];
+    let again = served.docket.run(&again);
+    assert_eq!(code(&again), Some(3), "nothing is written over: {again:?}");
     for path in [
         "/api/runs/none/documents",
         "/api/runs/none/receipt",

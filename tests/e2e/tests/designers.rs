@@ -276,6 +276,8 @@ cases:
     expect: {result: failed, failure: {class: denied}}
   - name: as it is
     expect: {steps: {welcome: done}}
+  - name: a mailbox that nobody has
+    expect: {mailboxes: {contract@contoso.example: {Sent Items: []}}}
 ",
     );
     let report = desk.folder.path().join("report.xml");
@@ -299,13 +301,14 @@ cases:
     assert!(problems(1).contains("+ a mail \"Welcome, Anna\" to anna@contoso.example"));
     assert_eq!(problems(2), "the run\n  - failed\n  + succeeded");
     assert_eq!(problems(3), "");
+    assert!(problems(4).starts_with("contract@contoso.example / Sent Items: "));
     assert_eq!(
         (told["passed"].as_u64(), told["failed"].as_u64()),
-        (Some(1), Some(3))
+        (Some(1), Some(4))
     );
     let report = fs::read_to_string(report).unwrap();
     assert!(
-        report.contains("tests=\"4\" failures=\"3\" errors=\"0\""),
+        report.contains("tests=\"5\" failures=\"4\" errors=\"0\""),
         "{report}"
     );
 

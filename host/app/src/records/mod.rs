@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use docket_engine::{Retention, RunFilter, Verdict};
-use docket_model::{DocumentRef, Event, EventKind, RunId, StepResult};
+use docket_model::{DocumentRef, Event, EventKind, RunId, StepResult, parse_duration};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -123,21 +123,10 @@ pub(crate) async fn prune(host: &Host, old: Old) -> Result<Value, Failed> {
 
 /// A time like `30d`.
 fn age(text: &str) -> Result<Duration, Failed> {
-    let wrong = || {
+    parse_duration(text).ok_or_else(|| {
         Failed::new(Exit::Usage, format!("`--older-than {text}` is no time"))
-            .with_help("write a number and a unit: 30d, 12h, 90m")
-    };
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let number: u64 = digits.parse().map_err(|_error| wrong())?;
-    let unit = match text.get(digits.len()..) {
-        Some("d") => 86_400,
-        Some("h") => 3_600,
-        Some("m") => 60,
-        Some("s") => 1,
-        _ => return Err(wrong()),
-    };
-    let seconds = number.checked_mul(unit).ok_or_else(wrong)?;
-    Ok(Duration::from_secs(seconds))
+            .with_help("write numbers and units: 30d, 12h, 1d12h")
+    })
 }
 
 /// Every document that a run took in or made, once each, by name.
@@ -183,7 +172,8 @@ mod tests {
         let seconds = |text: &str| age(text).ok().map(|age| age.as_secs());
         assert_eq!(seconds("30d"), Some(30 * 86_400));
         assert_eq!(seconds("90m"), Some(5_400));
-        for wrong in ["", "30", "d", "-1d", "3w", "1d2h", "99999999999999999999d"] {
+        assert_eq!(seconds("1d2h"), Some(26 * 3_600));
+        for wrong in ["", "30", "d", "-1d", "3w", "2h1d", "99999999999999999999d"] {
             assert_eq!(seconds(wrong), None, "{wrong}");
         }
     }

@@ -5,24 +5,22 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use docket_connections::{Callback, DeviceSignIn};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::Service;
 use super::api::{Answer, Body, no_parameter, pairs, raw};
 use super::problem::Problem;
+use super::{Service, body};
 use crate::administration::{self as administration, NewCredential, vault};
 use crate::exit::{Exit, Failed};
 use crate::host::random_id;
 
-/// The longest backup that is read: more than a vault of ten thousand accounts.
-const MAX_BACKUP: usize = 256 << 20;
 /// How many sign-ins by device code may be under way that nobody waits for yet.
 const MOST_DEVICES: usize = 100;
 
@@ -46,15 +44,12 @@ pub(super) fn routes() -> Router<Arc<Service>> {
         .route("/webhook-secret", post(webhook_secret))
         .route("/vault/rotate-key", post(rotate_key))
         .route("/vault/export", post(export))
-        .route(
-            "/vault/import",
-            post(import).layer(DefaultBodyLimit::max(MAX_BACKUP)),
-        )
+        .route("/vault/import", post(import).layer(Extension(body::BACKUP)))
 }
 
 /// A body that may hold a secret.
 fn read<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
-    serde_json::from_slice(raw(&body)?).map_err(|error| {
+    serde_json::from_slice(&raw(body)?).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         Problem::of_invalid(format!(
             "the body does not fit, at line {line}, column {column}"
@@ -172,7 +167,9 @@ async fn begin_device(
     all.retain(|_, one| now < one.expires_at);
     if all.len() >= MOST_DEVICES {
         let what = "too many sign-ins by device code are under way";
-        return Err(Failed::new(Exit::SignInNeeded, what).into());
+        return Err(Failed::new(Exit::SignInNeeded, what)
+            .with_help("finish one of them, or wait until a code has expired")
+            .into());
     }
     all.insert(id, begun);
     Ok(Json(shown))

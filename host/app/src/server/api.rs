@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderName, StatusCode, header};
 use docket_engine::{RunFilter, WaitFilter};
@@ -14,13 +13,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+pub(super) use super::body::Whole as Body;
 use super::problem::Problem;
 use super::{Service, embedded, workflows};
 use crate::answers::{self, result_word};
 use crate::commands::{copy_data, step_path};
 use crate::host::random_id;
 
-pub(super) type Body = Result<Bytes, BytesRejection>;
 pub(super) type Answer = Result<Json<Value>, Problem>;
 
 /// How many runs a list has where nothing is said, and at most.
@@ -59,7 +58,7 @@ pub(super) async fn start(
     let inputs = resolve_inputs(&plan, inputs).map_err(unfit)?;
     let host = &service.host;
     let stored = tokio::task::block_in_place(|| documents.store(host.documents.as_ref()));
-    stored.map_err(|error| Problem::fault(&error.to_string()))?;
+    stored.map_err(|error| Problem::of(&error.into()))?;
     let id = match id {
         Some(id) => id,
         None => host.new_run_id().map_err(|error| Problem::of(&error))?,
@@ -340,20 +339,17 @@ pub(super) struct Nothing {}
 
 /// A body as JSON; an empty one is an object without members.
 pub(super) fn read<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
-    serde_json::from_slice(raw(&body)?)
+    serde_json::from_slice(&raw(body)?)
         .map_err(|error| Problem::of_invalid(format!("the body does not fit: {error}")))
 }
 
 /// The same as it was sent.
-pub(super) fn raw(body: &Body) -> Result<&[u8], Problem> {
-    match body {
-        Ok(bytes) if bytes.is_empty() => Ok(b"{}"),
-        Ok(bytes) => Ok(bytes),
-        Err(rejection) => {
-            let problem = Problem::new(rejection.status(), rejection.body_text());
-            Err(problem.with_help("a body may have 4 MB; documents go to POST /api/documents"))
-        }
-    }
+pub(super) fn raw(body: Body) -> Result<Bytes, Problem> {
+    let bytes = body.bytes()?;
+    Ok(match bytes.is_empty() {
+        true => Bytes::from_static(b"{}"),
+        false => bytes,
+    })
 }
 
 pub(super) fn pairs(query: Option<&str>) -> Vec<(String, String)> {

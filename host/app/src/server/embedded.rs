@@ -72,7 +72,7 @@ fn read(fields: &Map<String, Value>) -> Result<(DocumentRef, Vec<u8>), &'static 
     };
     let media_type = match text("mediaType") {
         None => crate::inputs::media_type(&name).to_owned(),
-        Some(Some(kind)) if kind.contains('/') && kind.len() <= 127 => kind.to_owned(),
+        Some(Some(kind)) if is_media_type(kind) => kind.to_owned(),
         Some(_) => return Err("`mediaType` must be a media type"),
     };
     let known = [MARK, "name", "mediaType"];
@@ -100,6 +100,12 @@ fn read(fields: &Map<String, Value>) -> Result<(DocumentRef, Vec<u8>), &'static 
 pub(super) fn is_name(name: &str) -> bool {
     let is_bad = |c: char| c.is_control() || matches!(c, '/' | '\\');
     !name.is_empty() && name.len() <= LONGEST_NAME && !name.contains(is_bad)
+}
+
+/// Whether this may stand in a `Content-Type` (RFC 6838, section 4.2, names of up to 127 characters).
+pub(super) fn is_media_type(kind: &str) -> bool {
+    let is_text = kind.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    is_text && kind.contains('/') && kind.len() <= 127
 }
 
 impl Embedded {

@@ -19,6 +19,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::body::{announced, broken_off};
 use super::problem::Problem;
 use super::{Service, embedded, only};
 
@@ -92,7 +93,7 @@ pub(super) async fn receive(
     let documents = embedded::take(&mut given).map_err(unfit)?;
     let inputs = resolve_inputs(webhook.plan(), given).map_err(unfit)?;
     let stored = tokio::task::block_in_place(|| documents.store(service.host.documents.as_ref()));
-    stored.map_err(|error| Problem::fault(&error.to_string()))?;
+    stored.map_err(|error| Problem::of(&error.into()))?;
     let received = service
         .triggers()
         .receive(&webhook, &signed.id, digest, inputs)
@@ -170,8 +171,7 @@ fn look_at_content(headers: &HeaderMap) -> Result<(), Problem> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(refused("the body has a content-encoding").with_help("send it as it is"));
     }
-    let length = only(headers, header::CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
-    match length {
+    match announced(headers) {
         Some(length) if length > MAX_BODY as u64 => Err(too_large()),
         _ => Ok(()),
     }
@@ -207,9 +207,7 @@ async fn read_all(
     let mut read = Vec::new();
     let mut place = None;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_broken| {
-            Problem::new(StatusCode::BAD_REQUEST, "the body broke off").with_help("send it again")
-        })?;
+        let frame = frame.map_err(|_broken| broken_off())?;
         let Some(bytes) = frame.data_ref() else {
             continue;
         };

@@ -9,6 +9,7 @@
 mod administration;
 mod api;
 mod audit;
+mod body;
 pub(crate) mod client;
 pub(crate) mod contact;
 mod documents;
@@ -25,12 +26,12 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, RawQuery, Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router};
 use docket_engine::Triggers;
 use docket_model::Digest;
 use tokio::sync::{Mutex, Semaphore};
@@ -42,9 +43,6 @@ pub(crate) use self::triggers::OVERLAP;
 pub(crate) use self::watch::Watch;
 use crate::host::Host;
 use crate::workflows::Workflows;
-
-/// The longest body that is read, but of a document: inputs of one run.
-const MAX_BODY: usize = 4 << 20;
 
 /// What the handlers work with.
 pub(crate) struct Service {
@@ -154,8 +152,6 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/backup", post(api::backup))
         .merge(administration::routes())
         .merge(audit::routes())
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        // Its body goes to the disk piece by piece.
         .route("/documents", post(documents::store))
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(
@@ -169,11 +165,8 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         }));
     Router::new()
         .nest("/api", api)
-        .route("/callback", get(sign_in::callback).post(sign_in::posted))
-        .route(
-            "/oauth/callback",
-            get(sign_in::callback).post(sign_in::posted),
-        )
+        .route("/callback", callback())
+        .route("/oauth/callback", callback())
         .route("/sign-in/{connection}", get(sign_in::begin))
         .route("/healthz", get(healthz))
         .route("/proof", get(prove))
@@ -185,7 +178,13 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
             check_host,
         ))
         .merge(hooks)
+        .layer(middleware::map_request(body::lingering))
         .with_state(service)
+}
+
+fn callback() -> MethodRouter<Arc<Service>> {
+    let routes = get(sign_in::callback).post(sign_in::posted);
+    routes.layer(Extension(body::ANSWER))
 }
 
 async fn check_host(

@@ -77,9 +77,10 @@ impl Problem {
 
     /// An error of the command line's.
     pub(super) fn of(error: &anyhow::Error) -> Self {
-        match error.downcast_ref::<Failed>() {
-            Some(failed) => Self::of_failed(failed),
-            None => Self::fault(&error.to_string()),
+        let failed = Failed::of(error);
+        match failed.exit {
+            Exit::Fault if !error.is::<Failed>() => Self::fault(&failed.message),
+            _ => Self::of_failed(&failed),
         }
     }
 

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -13,6 +12,7 @@ use docket_connections::{Callback, ConnectionError, FinishError};
 
 use super::Service;
 use super::api::pairs;
+use super::body::Whole;
 use super::problem::Problem;
 use crate::administration;
 
@@ -64,8 +64,13 @@ pub(super) async fn callback(
 }
 
 /// The same where the answer comes as a form.
-pub(super) async fn posted(State(service): State<Arc<Service>>, form: Bytes) -> Response {
-    finish(&service, std::str::from_utf8(&form).unwrap_or_default()).await
+pub(super) async fn posted(
+    State(service): State<Arc<Service>>,
+    form: Whole,
+) -> Result<Response, Problem> {
+    let form = form.bytes()?;
+    let answer = std::str::from_utf8(&form).unwrap_or_default();
+    Ok(finish(&service, answer).await)
 }
 
 async fn finish(service: &Service, answer: &str) -> Response {

@@ -9,6 +9,8 @@ use super::problem::Problem;
 use crate::host::Host;
 use crate::project::read_source;
 
+const PLACES: &str = "a workflow lies in the project's folder, or in `workflows` below it";
+
 /// The plan of a workflow as its file is now. Blocks on the disk.
 pub(super) fn plan(host: &Host, asked: &str) -> Result<Plan, Problem> {
     let files = host
@@ -43,9 +45,9 @@ pub(super) fn plan(host: &Host, asked: &str) -> Result<Plan, Problem> {
             StatusCode::NOT_FOUND,
             format!("the project has no workflow {asked}"),
         )
-        .with_help(format!(
-            "it has {}; a workflow lies in the project's folder, or in `workflows` below it",
-            names.join(", ")
-        )),
+        .with_help(match names.is_empty() {
+            true => PLACES.to_owned(),
+            false => format!("it has {}; {PLACES}", names.join(", ")),
+        }),
     })
 }

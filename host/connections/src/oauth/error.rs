@@ -160,6 +160,12 @@ pub(crate) fn user_option(is_per_user: bool, account: &str) -> String {
 }
 
 impl Subject {
+    /// Whether both are the same account of the same connection.
+    pub(crate) fn is_same_account(&self, other: &Self) -> bool {
+        self.connection == other.connection
+            && self.account.to_lowercase() == other.account.to_lowercase()
+    }
+
     fn fill(&self, text: &str) -> String {
         text.replace("{user}", &user_option(self.is_per_user, &self.account))
             .replace("{connection}", &self.connection)

@@ -23,6 +23,8 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 /// How many may be under way at a time; one more ends the oldest. Whoever has a link begins one, and
 /// must not keep others from theirs.
 const MOST: usize = 10_000;
+/// And how many of one account.
+const MOST_OF_ONE: usize = 100;
 
 /// A sign-in that has begun.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -191,12 +193,10 @@ impl SignIns {
         if all.len() >= MOST {
             all.retain(|_, pending| now < pending.expires);
         }
-        if all.len() >= MOST {
-            let oldest = all.iter().min_by_key(|(_, pending)| pending.expires);
-            if let Some(oldest) = oldest.map(|(state, _)| state.clone()) {
-                all.remove(&oldest);
-            }
-        }
+        end_oldest(&mut all, MOST_OF_ONE, |one| {
+            one.account.subject.is_same_account(&account.subject)
+        });
+        end_oldest(&mut all, MOST, |_| true);
         all.insert(state.secret().clone(), pending);
         Ok(SignIn {
             authorize_url,
@@ -245,6 +245,18 @@ pub enum FinishError {
     /// The sign-in service, or what it said about the account.
     #[error(transparent)]
     Auth(#[from] AuthError),
+}
+
+/// Makes room for one more of those that count, where there are as many as may be.
+fn end_oldest(all: &mut HashMap<String, Pending>, most: usize, counts: impl Fn(&Pending) -> bool) {
+    let counted = || all.iter().filter(|(_, pending)| counts(pending));
+    if counted().count() < most {
+        return;
+    }
+    let oldest = counted().min_by_key(|(_, pending)| pending.expires);
+    if let Some(oldest) = oldest.map(|(state, _)| state.clone()) {
+        all.remove(&oldest);
+    }
 }
 
 impl Account {

@@ -1,6 +1,6 @@
 //! One rule of a grant: a method and a URL pattern.
 
-use docket_model::RequestRule;
+use docket_model::{PatternBase, PatternSegment, RequestRule, UrlPattern};
 use url::Url;
 
 /// A rule, read.
@@ -39,36 +39,26 @@ impl Pattern {
         if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
             return Err("the method must be in capitals, such as GET".to_owned());
         }
-        let (base, path) = split(&rule.url)?;
-        let mut segments = Vec::new();
-        let mut is_open = false;
-        let mut parts = path.split('/').skip(1).peekable();
-        while let Some(part) = parts.next() {
-            match part {
-                "**" if parts.peek().is_none() => is_open = true,
-                "**" => return Err("** may only stand at the end".to_owned()),
-                "*" => segments.push(Segment::Any),
-                "{mailbox}" => segments.push(Segment::Mailbox),
-                "" => return Err("a segment of the path is empty".to_owned()),
-                "." | ".." => return Err("the path has a dot segment".to_owned()),
-                literal => {
-                    if !literal.is_ascii()
-                        || literal
-                            .bytes()
-                            .any(|byte| byte <= b' ' || b"*{}%?#\\\x7f".contains(&byte))
-                    {
-                        return Err(format!(
-                            "the segment `{literal}` is none: write *, {{mailbox}} or plain text"
-                        ));
-                    }
-                    segments.push(Segment::Literal(literal.to_owned()));
-                }
+        let UrlPattern {
+            base,
+            segments,
+            is_open,
+        } = UrlPattern::parse(&rule.url)?;
+        let base = match base {
+            PatternBase::Endpoint(name) => Base::Endpoint(name.to_owned()),
+            PatternBase::Host(host) => {
+                Base::Origin(super::url::normalise(&format!("https://{host}/"))?)
             }
-        }
+        };
+        let segments = segments.into_iter().map(|segment| match segment {
+            PatternSegment::Literal(text) => Segment::Literal(text.to_owned()),
+            PatternSegment::Mailbox => Segment::Mailbox,
+            PatternSegment::Any => Segment::Any,
+        });
         Ok(Self {
             method: method.to_owned(),
             base,
-            segments,
+            segments: segments.collect(),
             is_open,
         })
     }
@@ -105,33 +95,6 @@ impl Pattern {
         }
         Some(mailboxes)
     }
-}
-
-/// Splits a pattern into its base and the rest, which is empty or starts with a slash.
-fn split(pattern: &str) -> Result<(Base, &str), String> {
-    const START: &str =
-        "the URL must start with an endpoint in braces, such as {graph}, or with https://";
-    if let Some(rest) = pattern.strip_prefix('{') {
-        let (name, path) = rest.split_once('}').ok_or(START)?;
-        if name.is_empty()
-            || name == "mailbox"
-            || !name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            || !(path.is_empty() || path.starts_with('/'))
-        {
-            return Err(START.to_owned());
-        }
-        return Ok((Base::Endpoint(name.to_owned()), path));
-    }
-    let rest = pattern.strip_prefix("https://").ok_or(START)?;
-    let end = rest.find('/').unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    if authority.contains(['*', '{', '?', '#']) {
-        return Err("the host must be written out: no patterns in it".to_owned());
-    }
-    let origin = super::url::normalise(&format!("https://{authority}/"))?;
-    Ok((Base::Origin(origin), path))
 }
 
 #[cfg(test)]
@@ -188,21 +151,10 @@ mod tests {
             ("", "{graph}/a", "capitals"),
             ("GET ", "{graph}/a", "capitals"),
             ("GET", "graph/a", "start with"),
-            ("GET", "http://api.test/a", "start with"),
-            ("GET", "{graph", "start with"),
-            ("GET", "{}/a", "start with"),
-            ("GET", "{mailbox}/a", "start with"),
-            ("GET", "{graph}a", "start with"),
-            ("GET", "{graph}/a/**/b", "at the end"),
-            ("GET", "{graph}/a//b", "empty"),
-            ("GET", "{graph}/a/", "empty"),
             ("GET", "{graph}/a/../b", "dot"),
-            ("GET", "{graph}/a*", "a*"),
-            ("GET", "{graph}/{user}", "{user}"),
-            ("GET", "{graph}/a?b", "a?b"),
-            ("GET", "{graph}/a%2fb", "a%2fb"),
-            ("GET", "https://*.test/a", "host"),
             ("GET", "https://user@api.test/a", "user name"),
+            ("GET", "https://api.test:x/a", "not valid"),
+            ("GET", "https://0x7f.1/a", "host"),
         ] {
             let error = Pattern::parse(&rule(method, url)).unwrap_err();
             assert!(error.contains(part), "{method} {url}: {error}");

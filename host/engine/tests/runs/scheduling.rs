@@ -169,6 +169,57 @@ async fn a_group_runs_one_at_a_time_also_while_its_run_waits() {
     }
 }
 
+/// A run that stood aside when the host ended holds no place after it, though it was told something or
+/// resumed meanwhile: its group has no more runs under way than it may.
+#[tokio::test]
+async fn what_stood_aside_stands_aside_after_a_restart() {
+    for (store, _folder) in stores() {
+        let world = Arc::new(World::default());
+        let plan = Plan {
+            concurrency: Some(Concurrency {
+                group: None,
+                max: 1,
+            }),
+            ..plan(vec![wait("signed", "event", json!({"name": "signed"}))])
+        };
+        let event = |name: &str| Signal::Event {
+            name: name.to_owned(),
+            payload: json!(1),
+        };
+        let runs = {
+            let bench = bench(Arc::clone(&store), &world);
+            let resumed = bench.start("resumed", &plan, json!({})).await;
+            bench.engine.cancel(&resumed).await.unwrap();
+            let serving = serve(&bench, 8);
+            let first = bench.start("first", &plan, json!({})).await;
+            parked(&bench, 1).await;
+            bench.engine.resume(&resumed).await.unwrap();
+            let told = bench.start("told", &plan, json!({})).await;
+            let other = event("other");
+            bench.engine.signal(&told, "o", other).await.unwrap();
+            serving.stop().await;
+            [first, resumed, told]
+        };
+        let bench = bench(store, &world);
+        let serving = serve(&bench, 8);
+        let mut left: Vec<&RunId> = runs.iter().collect();
+        while !left.is_empty() {
+            parked(&bench, 1).await;
+            let waiting = bench.store.waiting(Default::default()).await.unwrap();
+            assert_eq!(waiting.len(), 1, "one at a time: {waiting:?}");
+            let run = &waiting[0].run;
+            left.retain(|one| *one != run);
+            bench
+                .engine
+                .signal(run, "e", event("signed"))
+                .await
+                .unwrap();
+            ended(&bench, runs.len() - left.len()).await;
+        }
+        serving.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_shutdown_parks_what_is_under_way() {
     let world = Arc::new(World::default());

@@ -1,15 +1,18 @@
 //! Runs that wait, and runs that are ready: rows, each found by an index.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use docket_engine::{Counts, Ready, Rest, RestingStep, StoreError, WaitFilter, Waiting};
-use docket_model::{Account, RunGroup, RunId, StepPath, Wait, WaitFor};
+use docket_engine::{
+    Counts, Ready, Rest, RestingStep, SignInNeeded, StoreError, WaitFilter, Waiting, shows_begun,
+};
+use docket_model::{Account, Failure, RunGroup, RunId, StepPath, Wait, WaitFor};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::ReadError;
+use crate::codec;
 
-const READY: &str = "SELECT id, workflow, group_key, group_max, events FROM runs";
+const READY: &str = "SELECT id, workflow, group_key, group_max, number, events FROM runs";
 
 /// A step that waits, in its stored form.
 pub(super) struct Stored {
@@ -173,7 +176,12 @@ fn make_ready(
     for number in numbers {
         update.execute([number])?;
         delete.execute([number])?;
-        ready.push(select.query_row([number], Raw::of)?);
+        let raw = select.query_row([number], Raw::of)?;
+        // What waited was driven before.
+        ready.push(Raw {
+            has_begun: true,
+            ..raw
+        });
     }
     Ok(ready)
 }
@@ -191,9 +199,35 @@ pub(super) fn ready(connection: &Connection, is_parked: bool) -> Result<Vec<Read
     let mut statement =
         connection.prepare_cached(&format!("{READY} WHERE {}", which(is_parked)))?;
     let rows = statement.query_map([], Raw::of)?;
-    let rows = rows.collect::<rusqlite::Result<Vec<Raw>>>()?;
+    let mut rows = rows.collect::<rusqlite::Result<Vec<Raw>>>()?;
+    for raw in &mut rows {
+        raw.has_begun = match raw.max {
+            _ if is_parked => true,
+            // A hundred thousand may stand aside, and of those that only started nothing is read.
+            Some(_) if raw.events > 1 => has_begun(connection, raw)?,
+            _ => raw.events > 1,
+        };
+    }
     Ok(Raw::all(rows)?)
 }
+
+/// Whether a run was driven since it was started or resumed, by its last events.
+fn has_begun(connection: &Connection, raw: &Raw) -> Result<bool, ReadError> {
+    let run: RunId = raw.run()?;
+    let mut statement = connection.prepare_cached(LAST_EVENTS)?;
+    let mut rows = statement.query([raw.number])?;
+    while let Some(row) = rows.next()? {
+        let seq = row.get::<_, i64>(0)?.cast_unsigned();
+        let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+        let event = codec::decode(&run, seq, row.get(1)?, body)?;
+        if let Some(has_begun) = shows_begun(&event.kind) {
+            return Ok(has_begun);
+        }
+    }
+    Ok(false)
+}
+
+const LAST_EVENTS: &str = "SELECT seq, format, body FROM events WHERE run = ?1 ORDER BY seq DESC";
 
 const fn which(is_parked: bool) -> &'static str {
     match is_parked {
@@ -208,7 +242,9 @@ pub(super) struct Raw {
     workflow: String,
     key: Option<String>,
     max: Option<u32>,
+    number: i64,
     events: i64,
+    has_begun: bool,
 }
 
 impl Raw {
@@ -218,18 +254,24 @@ impl Raw {
             workflow: row.get(1)?,
             key: row.get(2)?,
             max: row.get(3)?,
-            events: row.get(4)?,
+            number: row.get(4)?,
+            events: row.get(5)?,
+            has_begun: false,
         })
+    }
+
+    fn run(&self) -> Result<RunId, StoreError> {
+        let damaged = |error| StoreError::Damaged(format!("the run {}: {error}", self.id));
+        self.id.parse().map_err(damaged)
     }
 
     pub(super) fn all(rows: Vec<Self>) -> Result<Vec<Ready>, StoreError> {
         let one = |raw: Self| {
-            let damaged = |error| StoreError::Damaged(format!("the run {}: {error}", raw.id));
             Ok(Ready {
-                run: raw.id.parse().map_err(damaged)?,
+                run: raw.run()?,
                 workflow: raw.workflow,
                 group: group(raw.key, raw.max),
-                has_begun: raw.events > 1,
+                has_begun: raw.has_begun,
             })
         };
         rows.into_iter().map(one).collect()
@@ -267,6 +309,86 @@ pub(super) fn waiting(
         });
     }
     Ok(found)
+}
+
+pub(super) fn sign_ins_needed(
+    connection: &Connection,
+    of: Option<&Account>,
+) -> Result<Vec<SignInNeeded>, ReadError> {
+    let mut statement = connection.prepare_cached(&needed_sql(of.is_some()))?;
+    let name = of.map(ToString::to_string);
+    let mut rows = match &name {
+        Some(name) => statement.query([name])?,
+        None => statement.query([])?,
+    };
+    let mut found: Vec<SignInNeeded> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        let account = match name.split_once(' ') {
+            Some((connection, user)) => Account::new(connection, Some(user)),
+            None => Account::new(&name, None),
+        };
+        let (workflow, runs) = (row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned());
+        let moment = |error: jiff::Error| {
+            StoreError::Damaged(format!("what waits for the sign-in of {name}: {error}"))
+        };
+        let since = Timestamp::from_microsecond(row.get(3)?).map_err(moment)?;
+        let until: Option<String> = row.get(4)?;
+        let until = until.map(|until| format!("{until}Z").parse()).transpose();
+        let until: Option<Timestamp> = until.map_err(moment)?;
+        // The rows of an account come together.
+        let is_new = found.last().is_none_or(|last| last.account != account);
+        if is_new {
+            found.push(SignInNeeded {
+                failure: longest(connection, &name)?,
+                account,
+                since,
+                until: None,
+                runs: BTreeMap::new(),
+            });
+        }
+        if let Some(one) = found.last_mut() {
+            one.since = one.since.min(since);
+            one.until = [one.until, until].into_iter().flatten().min();
+            one.runs.insert(workflow, runs);
+        }
+    }
+    found.sort_by_key(|one| one.since);
+    Ok(found)
+}
+
+/// What the wait for an account was told that waits longest.
+fn longest(connection: &Connection, account: &str) -> Result<Failure, ReadError> {
+    let body: Vec<u8> = connection
+        .prepare_cached(LONGEST)?
+        .query_row([account], |row| row.get(0))?;
+    match serde_json::from_slice(&body) {
+        Ok((
+            StepPath { .. },
+            Wait {
+                on: WaitFor::SignIn { failure, .. },
+                ..
+            },
+        )) => Ok(failure),
+        Ok(_) => Err(StoreError::Damaged(format!("a wait for {account} is none")).into()),
+        Err(error) => Err(StoreError::Damaged(format!("a wait for {account}: {error}")).into()),
+    }
+}
+
+const LONGEST: &str = "SELECT body FROM waits WHERE account = ?1 ORDER BY since LIMIT 1";
+
+/// The moments in bodies are in UTC, and without the `Z` at their ends the earlier ones come first.
+fn needed_sql(is_of_one: bool) -> String {
+    let which = match is_of_one {
+        true => "waits.account = ?1",
+        false => "waits.account IS NOT NULL",
+    };
+    format!(
+        "SELECT waits.account, runs.workflow, count(DISTINCT waits.run), min(waits.since), \
+         min(rtrim(json_extract(CAST(waits.body AS TEXT), '$[1].until'), 'Z')) \
+         FROM waits JOIN runs ON runs.number = waits.run WHERE {which} \
+         GROUP BY waits.account, runs.workflow"
+    )
 }
 
 pub(super) fn counts(connection: &Connection) -> Result<Counts, ReadError> {
@@ -310,6 +432,11 @@ fn waiting_sql(filter: &WaitFilter) -> String {
 pub(super) mod tests {
     use super::*;
 
+    /// Those that group what the index of accounts finds, in a table of their own.
+    pub(crate) fn grouping() -> [String; 2] {
+        [needed_sql(true), needed_sql(false)]
+    }
+
     /// Each question with the index that must answer it.
     pub(crate) fn plans() -> Vec<(String, &'static str)> {
         let all = WaitFilter::default;
@@ -322,6 +449,7 @@ pub(super) mod tests {
             (COUNT_WAITS.to_owned(), "waits_by_kind"),
             (WAIT_FOR_ONE.to_owned(), "waits_by_account"),
             (WAIT_FOR_ANY.to_owned(), "waits_by_account"),
+            (LONGEST.to_owned(), "waits_by_account"),
             (waiting_sql(&all()), "waits_by_age"),
             (
                 waiting_sql(&WaitFilter {

@@ -312,6 +312,10 @@ fn questions_are_answered_by_their_indices() {
         assert!(plan.contains(index), "{sql}\n{plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
     }
+    for sql in parked::tests::grouping() {
+        let plan = explain(&connection, &sql);
+        assert!(plan.contains("waits_by_account"), "{sql}\n{plan}");
+    }
     let all = explain(&connection, &runs_sql(&filter(false, None)));
     assert!(
         !all.contains("TEMP B-TREE"),

@@ -14,7 +14,7 @@ use super::shape::{Fit, Shape, ShapeKind, is_like};
 use super::types::{self, Type};
 use crate::diagnostic::suggestion;
 use crate::yaml::Name;
-use crate::{DOCUMENT_SCHEMA_URI, Span};
+use crate::{DOCUMENT_SCHEMA_URI, MAX_PATTERN_BYTES, Span};
 
 /// Why an input does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -459,7 +459,7 @@ fn compile(schema: &Value) -> Result<Validator, String> {
     jsonschema::options()
         .with_draft(Draft::Draft202012)
         .with_registry(&registry)
-        .with_pattern_options(PatternOptions::regex())
+        .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN_BYTES))
         .offline()
         .build(schema)
         .map_err(|error| error.to_string())

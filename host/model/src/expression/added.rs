@@ -11,8 +11,12 @@ use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError};
 use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, FixedOffset, NaiveDateTime};
+use serde_json::Value;
 
 use super::convert;
+
+/// Below this each whole number has a float of its own.
+const LARGEST_WHOLE: f64 = 9_007_199_254_740_992.0;
 
 /// A function as CEL calls it.
 type Function = for<'b, 'v> fn(Vec<CowVal<'b, 'v>>) -> Called<'b, 'v>;
@@ -65,14 +69,38 @@ fn distinct<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Called<'b, 'v> {
     let mut seen = HashSet::new();
     let mut unique: Vec<Box<dyn Val + 'v>> = Vec::new();
     each(&args, |item| {
-        let known = convert::to_json(item)
+        let mut known = convert::to_json(item)
             .map_err(|problem| ExecutionError::function_error("distinct", problem))?;
+        // As `==` has it: 1 is 1.0, and the order of a map's keys says nothing.
+        level(&mut known);
+        known.sort_all_objects();
         if seen.insert(known.to_string()) {
             unique.push(item.clone_as_boxed());
         }
         Ok(())
     })?;
     Ok(CowVal::owned(CelList::from(unique)))
+}
+
+/// Writes every whole number without a fraction, however deep.
+fn level(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|_| number.is_f64());
+            let whole = whole.filter(|float| float.fract() == 0.0 && float.abs() < LARGEST_WHOLE);
+            if let Some(float) = whole {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "it is whole and small enough"
+                )]
+                let number = float as i64;
+                *value = number.into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(level),
+        Value::Object(fields) => fields.values_mut().for_each(level),
+        _ => {}
+    }
 }
 
 fn each<'v>(

@@ -319,6 +319,16 @@ fn functions_of_docket_refuse_what_they_cannot_do() {
         json!(["a", "b", "c"]),
     );
     check("[{\"a\": 1}, {\"a\": 1}].distinct()", json!([{"a": 1}]));
+    // As `==` has it.
+    check(
+        "1 == 1.0 && {\"a\": 1, \"b\": 2} == {\"b\": 2, \"a\": 1}",
+        json!(true),
+    );
+    check(
+        "[{\"a\": 1, \"b\": 2}, {\"b\": 2, \"a\": 1.0}].distinct()",
+        json!([{"a": 1, "b": 2}]),
+    );
+    check("[1, 1.0, 1.5, 1u].distinct()", json!([1, 1.5]));
     check("inputs.nested.x.flatten()", json!([1, {"y": null}]));
     for (text, expected) in [
         ("'a@b'", false),

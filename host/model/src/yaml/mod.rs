@@ -20,6 +20,9 @@ pub const MAX_YAML_DEPTH: usize = 64;
 /// How many values a file may have, those that aliases repeat included.
 pub const MAX_YAML_VALUES: usize = 100_000;
 
+/// The most text that a file may have, in bytes, what aliases repeat included.
+pub const MAX_YAML_TEXT: usize = 4 << 20;
+
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span as Marks, Tag};
 
-use super::{Entry, Kind, MAX_YAML_DEPTH, MAX_YAML_VALUES, Name, Node, scalar};
+use super::{Entry, Kind, MAX_YAML_DEPTH, MAX_YAML_TEXT, MAX_YAML_VALUES, Name, Node, scalar};
 use crate::{Diagnostic, Diagnostics, MAX_SOURCE_BYTES, SourceFile, Span};
 
 /// Reads a file that holds one YAML document. `None` where it cannot be read at all; a tree may come
@@ -25,7 +25,7 @@ pub(crate) fn parse(file: &SourceFile, diagnostics: &mut Diagnostics) -> Option<
         parser: Parser::new_from_str(file.text()),
         diagnostics,
         anchors: HashMap::new(),
-        values: 0,
+        read: Amount::default(),
     };
     match reader.document() {
         Ok(node) => Some(node),
@@ -76,10 +76,25 @@ struct Reader<'a> {
     file: &'a SourceFile,
     parser: Parser<'a, serde_saphyr::granit_parser::StrInput<'a>>,
     diagnostics: &'a mut Diagnostics,
-    /// Values by anchor, each with how many values it has in all.
-    anchors: HashMap<usize, (Node, usize)>,
-    /// Values so far, repeated ones included.
+    /// Values by anchor, each with what it is in all.
+    anchors: HashMap<usize, (Node, Amount)>,
+    /// What was read so far, what is repeated included.
+    read: Amount,
+}
+
+/// How much a part of the file becomes.
+#[derive(Clone, Copy, Default)]
+struct Amount {
     values: usize,
+    /// Text of its values and keys, in bytes.
+    text: usize,
+}
+
+impl Amount {
+    /// One value.
+    const fn of(text: usize) -> Self {
+        Self { values: 1, text }
+    }
 }
 
 type Read<T> = Result<T, Fatal>;
@@ -134,8 +149,12 @@ impl<'a> Reader<'a> {
                 format!("lists and mappings stand in each other more than {MAX_YAML_DEPTH} deep");
             return Err(self.fatal("yaml/too-deep", start, &message));
         }
-        self.count(1, start)?;
-        let before = self.values;
+        let before = self.read;
+        let text = match &event {
+            Event::Scalar(text, ..) => text.len(),
+            _ => 0,
+        };
+        self.count(Amount::of(text), start)?;
         let (anchor, node) = match event {
             Event::Alias(anchor) => return self.alias(anchor, start),
             Event::Scalar(text, style, anchor, tag) => {
@@ -153,29 +172,37 @@ impl<'a> Reader<'a> {
             _ => return Err(self.fatal("yaml/syntax", start, "a value is missing here")),
         };
         if anchor > 0 {
-            self.anchors
-                .insert(anchor, (node.clone(), self.values - before + 1));
+            let amount = Amount {
+                values: self.read.values - before.values,
+                text: self.read.text - before.text,
+            };
+            self.anchors.insert(anchor, (node.clone(), amount));
         }
         Ok(node)
     }
 
-    fn count(&mut self, values: usize, span: Span) -> Read<()> {
-        self.values = self.values.saturating_add(values);
-        if self.values <= MAX_YAML_VALUES {
+    fn count(&mut self, more: Amount, span: Span) -> Read<()> {
+        self.read.values = self.read.values.saturating_add(more.values);
+        self.read.text = self.read.text.saturating_add(more.text);
+        let (code, message) = if self.read.values > MAX_YAML_VALUES {
+            let what = format!("{MAX_YAML_VALUES} values, those");
+            ("yaml/too-many-values", what)
+        } else if self.read.text > MAX_YAML_TEXT {
+            let what = format!("{MAX_YAML_TEXT} bytes of text, those");
+            ("yaml/too-much-text", what)
+        } else {
             return Ok(());
-        }
-        let message = format!(
-            "the file has more than {MAX_YAML_VALUES} values, those that aliases repeat included"
-        );
-        Err(self.fatal("yaml/too-many-values", span, &message))
+        };
+        let message = format!("the file has more than {message} that aliases repeat included");
+        Err(self.fatal(code, span, &message))
     }
 
     fn alias(&mut self, anchor: usize, at: Span) -> Read<Node> {
-        let Some((_, values)) = self.anchors.get(&anchor) else {
+        let Some((_, amount)) = self.anchors.get(&anchor) else {
             let message = "the alias stands inside the value that it repeats";
             return Err(self.fatal("yaml/alias-cycle", at, message));
         };
-        self.count(*values, at)?;
+        self.count(*amount, at)?;
         match self.anchors.get(&anchor) {
             Some((node, _)) => Ok(node.clone()),
             None => Err(self.fatal("yaml/alias-cycle", at, "the alias repeats nothing")),
@@ -244,7 +271,7 @@ impl<'a> Reader<'a> {
         let at = span(marks);
         match event {
             Event::Scalar(text, style, _, _) => {
-                self.count(1, at)?;
+                self.count(Amount::of(text.len()), at)?;
                 if text == "<<" && style == ScalarStyle::Plain {
                     let message = "merge keys (`<<`) are not supported";
                     let help = "repeat the whole value with an alias, or write the keys out";
@@ -429,6 +456,12 @@ mod tests {
             bomb += &format!("a{level}: &a{level} [{aliases}]\n");
         }
         check_error(&bomb, "f:5:");
+        // Few values, and each of them large.
+        let text = "x".repeat(MAX_YAML_TEXT / 16);
+        let bomb = |aliases: usize| format!("a: &a [{text}]\nb: [{}]\n", "*a, ".repeat(aliases));
+        let (node, _) = read(&bomb(14));
+        assert!(node.is_some());
+        check_error(&bomb(15), "f:2:61: error[yaml/too-much-text]");
     }
 
     proptest::proptest! {

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use docket_model::DocumentRef;
 use serde_json::json;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, Failed};
 use crate::host::Host;
 use crate::records::document_gone;
 use crate::render;
@@ -35,13 +35,18 @@ pub(super) async fn documents(
     as_json: bool,
 ) -> Result<Exit> {
     if let Some(folder) = to {
-        std::fs::create_dir_all(folder)?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("the folder {}", folder.display()))?;
         let mut taken = BTreeSet::new();
         for document in list {
             let path = folder.join(file_name(document, &mut taken));
-            let mut file =
-                File::create_new(&path).with_context(|| format!("the file {}", path.display()))?;
-            write(document, from, &mut file).await?;
+            let mut file = File::create_new(&path).map_err(|error| unwritable(&path, error))?;
+            let written = write(document, from, &mut file).await;
+            if let Err(error) = written {
+                // Half a document would be taken for a whole one, and be in the way of another try.
+                let _ = std::fs::remove_file(&path);
+                return Err(error.context(format!("the file {}", path.display())));
+            }
         }
     }
     if as_json {
@@ -63,6 +68,17 @@ pub(super) async fn documents(
         ));
     }
     Ok(Exit::Success)
+}
+
+fn unwritable(path: &Path, error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failed::new(Exit::Invalid, format!("{} exists already", path.display()))
+                .with_help("name another folder; nothing is written over a file")
+                .into()
+        }
+        _ => anyhow::Error::from(error).context(format!("the file {}", path.display())),
+    }
 }
 
 /// A name for a document's file that is a plain one, whatever whoever sent the document called it, and

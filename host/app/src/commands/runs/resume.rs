@@ -75,9 +75,7 @@ async fn all(host: &Host, as_json: bool) -> Result<Exit> {
                 run::print(&done, as_json);
             }
             Err(error) => {
-                let exit = error
-                    .downcast_ref::<Failed>()
-                    .map_or(Exit::Fault, |failed| failed.exit);
+                let exit = Failed::of(&error).exit;
                 // Nothing goes on without a disk.
                 if exit == Exit::Storage || park.is_cancelled() {
                     return Err(error);

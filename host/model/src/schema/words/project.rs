@@ -196,7 +196,7 @@ pub(crate) static CONNECTION: Words = Words {
         word(
             "mailboxes",
             Form::List(&Form::Pattern(ADDRESS)),
-            "The mailboxes that may be used, beside the account's own.",
+            "The mailboxes that may be used: these alone, or, where each user signs in, beside the user's own.",
         ),
         word(
             "redirect-uri",
@@ -217,7 +217,7 @@ pub(crate) static CONNECTION: Words = Words {
         word(
             "ca-file",
             Form::Text,
-            "A file with the certificate authorities to trust, in place of the system's; PEM.",
+            "A file with certificate authorities to trust beside the system's; PEM.",
         ),
     ],
     rules: Some(connection_rules),
@@ -300,7 +300,7 @@ pub(crate) static PROVIDER: Words = Words {
         word(
             "scopes",
             Form::List(&Form::Text),
-            "Scopes to ask for beside those of the actions.",
+            "Scopes that app-only connections ask for, in place of those of the actions.",
         ),
     ],
     rules: Some(|| json!({"dependencies": {"jwks-url": ["issuer"]}})),
