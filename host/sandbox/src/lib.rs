@@ -39,6 +39,7 @@ mod schema;
 mod seal;
 mod store;
 mod trap;
+mod trial;
 mod usage;
 mod wasi;
 
@@ -50,4 +51,5 @@ pub use limits::Limits;
 pub use plugin::Plugin;
 pub use sandbox::{Sandbox, SandboxConfig};
 pub use store::ComponentStore;
+pub use trial::try_engine;
 pub use usage::Usage;

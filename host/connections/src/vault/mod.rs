@@ -148,6 +148,27 @@ impl Vault {
         Ok(vault)
     }
 
+    /// Opens the vault in `folder` to read from it, and changes nothing; `None` where there is none yet.
+    /// A rotation that was interrupted stays so.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub fn look(folder: &Path, source: &KeySource) -> Result<Option<Self>, VaultError> {
+        let Some(header) = read(&folder.join(HEADER), RESTORE)? else {
+            return match folder.exists() {
+                true => refuse_orphans(folder).map(|()| None),
+                false => Ok(None),
+            };
+        };
+        let (_, ring, _) = find_key(folder, source, &header)?;
+        Ok(Some(Self(Arc::new(Inner {
+            folder: folder.to_owned(),
+            source: Mutex::new(source.clone()),
+            ring: RwLock::new(Arc::new(ring)),
+            writing: RwLock::new(()),
+        }))))
+    }
+
     /// Where the operator's key is kept, as the last rotation left it.
     #[must_use]
     pub fn key_source(&self) -> KeySource {
@@ -331,16 +352,21 @@ fn records_in(folder: &Path) -> Result<Vec<PathBuf>, VaultError> {
         .collect())
 }
 
-/// A new vault's key and ring.
-fn make(folder: &Path, source: &KeySource) -> Result<(VaultKey, Ring), VaultError> {
-    // With another ring nobody could ever read what is there.
-    if !records_in(folder)?.is_empty() {
-        return Err(VaultError::Damaged {
+/// Refuses a folder whose records have lost their header: with another ring nobody could ever read them.
+fn refuse_orphans(folder: &Path) -> Result<(), VaultError> {
+    match records_in(folder)?.is_empty() {
+        true => Ok(()),
+        false => Err(VaultError::Damaged {
             path: folder.join(HEADER).display().to_string(),
             problem: "it is missing, and there are records that only it opens".to_owned(),
             remedy: RESTORE.to_owned(),
-        });
+        }),
     }
+}
+
+/// A new vault's key and ring.
+fn make(folder: &Path, source: &KeySource) -> Result<(VaultKey, Ring), VaultError> {
+    refuse_orphans(folder)?;
     let keys = VaultKey::load(source, true)?;
     let key = keys.into_iter().next();
     let key = key.ok_or_else(|| VaultError::BadKey("there is no key".to_owned()))?;
@@ -349,25 +375,36 @@ fn make(folder: &Path, source: &KeySource) -> Result<(VaultKey, Ring), VaultErro
     Ok((key, ring))
 }
 
-/// Opens the ring with the operator's key, or with the one that an interrupted rotation made.
+/// Opens the ring with the operator's key, or with the one that an interrupted rotation made, which then
+/// takes the place of the other.
 fn unlock(
     folder: &Path,
     source: &KeySource,
     header: &File,
 ) -> Result<(VaultKey, Ring), VaultError> {
+    let (key, ring, is_next) = find_key(folder, source, header)?;
+    if is_next {
+        key.promote_next(source)?;
+    }
+    Ok((key, ring))
+}
+
+/// The key that opens the ring, the ring, and whether the key is that of an interrupted rotation.
+fn find_key(
+    folder: &Path,
+    source: &KeySource,
+    header: &File,
+) -> Result<(VaultKey, Ring, bool), VaultError> {
     let open = |key: VaultKey| open_ring(&key, header).map(|ring| (key, ring));
     let problem = match VaultKey::load(source, false) {
         Ok(keys) => match keys.into_iter().find_map(open) {
-            Some(opened) => return Ok(opened),
+            Some((key, ring)) => return Ok((key, ring, false)),
             None => VaultError::WrongKey(folder.display().to_string()),
         },
         Err(problem) => problem,
     };
     match VaultKey::load_next(source)?.into_iter().find_map(open) {
-        Some((key, ring)) => {
-            key.promote_next(source)?;
-            Ok((key, ring))
-        }
+        Some((key, ring)) => Ok((key, ring, true)),
         None => Err(problem),
     }
 }
