@@ -283,7 +283,7 @@ fn what_designers_write_comes_with_its_place() {
         &report,
         "server",
         "warning",
-        "nobody serves: 1 triggers start nothing",
+        "nobody serves: 1 trigger starts nothing",
     );
 
     fs::write(project.path("docket.yaml"), "connections: 3\n").unwrap();
@@ -313,9 +313,16 @@ fn a_plugin_must_be_there_be_the_approved_one_and_have_its_grants() {
         "as docket.lock has it",
     );
 
-    let yaml = project.read("docket.yaml");
-    let read = "workflow: read\non: {manual: }\nsteps:\n  - {id: get, uses: import/messages, with: {mailbox: \
-                a@contoso.example, folder: inbox}}\n";
+    let people = "connections: {people: {kind: per-user, tenant: contoso.example, client-id: app}}";
+    let yaml = project
+        .read("docket.yaml")
+        .replace("connections: {}", people);
+    let read = "workflow: read
+on: {manual: }
+connections: {import: people}
+steps:
+  - {id: get, uses: import/messages, as: a@contoso.example, with: {mailbox: a@contoso.example, folder: inbox}}
+";
     fs::write(project.path("read.yaml"), read).unwrap();
     let less = yaml.replace(
         "all-requested",
@@ -351,6 +358,7 @@ fn a_plugin_must_be_there_be_the_approved_one_and_have_its_grants() {
     check(&report, "workflow", "skipped", "their plugins come first");
     fs::remove_file(project.path("import.wasm")).unwrap();
     check(&doctor(&project, 3), "plugin", "problem", "import.wasm: ");
+    fs::remove_file(project.path("read.yaml")).unwrap();
     fs::write(project.path("docket.yaml"), "connections: {}\n").unwrap();
     check(
         &doctor(&project, 0),
@@ -376,14 +384,14 @@ fn a_journal_is_looked_at_as_it_is() {
         &report,
         "record",
         "ok",
-        "the last 1 are as they were written",
+        "the last run's is as it was written",
     );
     check(&report, "runs", "ok", "1 waits since");
     check(
         &report,
         "server",
         "warning",
-        "1 steps of runs wait, and go on only once somebody does",
+        "1 step waits, and goes on only once somebody does",
     );
 
     // Another docket is at work.
@@ -521,7 +529,7 @@ async fn whoever_serves_is_asked() {
     let report = ask(&served, 4);
     let waits = check(&report, "runs", "problem", "anna@contoso.example");
     assert!(waits["help"].is_string(), "{waits}");
-    check(&report, "record", "ok", "the last 1 are");
+    check(&report, "record", "ok", "the last run's is");
     check(&report, "vault", "skipped", "whoever serves has it open");
     let online = served.docket.run(&["doctor", "--online", "--json"]);
     let online: Value = serde_json::from_slice(&online.stdout).unwrap();

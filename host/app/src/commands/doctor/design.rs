@@ -13,6 +13,7 @@ use crate::commands::validate::check_file;
 use crate::exit::Exit;
 use crate::pins;
 use crate::project::{Project, read_source, read_template};
+use crate::render::count;
 use crate::workbench::Workbench;
 
 /// How many problems of a file are shown.
@@ -51,12 +52,15 @@ pub(super) async fn look(global: &Global, report: &mut Report) -> Result<Option<
     };
     let file = global.root().join("docket.yaml");
     let about = match &project {
-        Some(project) => format!(
-            "{}: {} connections, {} plugins",
-            file.display(),
-            project.spec.connections.len(),
-            project.spec.plugins.len()
-        ),
+        Some(Project { spec, .. }) => {
+            let (connections, plugins) = (spec.connections.len(), spec.plugins.len());
+            format!(
+                "{}: {}, {}",
+                file.display(),
+                count(connections as u64, "connection", "connections"),
+                count(plugins as u64, "plugin", "plugins"),
+            )
+        }
         None => file.display().to_string(),
     };
     judge("project", &about, &found, report);
@@ -85,14 +89,14 @@ pub(super) async fn look(global: &Global, report: &mut Report) -> Result<Option<
 
 /// Says what is wrong with a file.
 fn judge(about: &'static str, name: &str, found: &Diagnostics, report: &mut Report) {
-    let count = found.iter().count();
-    if count == 0 {
+    let all = found.iter().count();
+    if all == 0 {
         return report.ok(about, name);
     }
     let shown = found.iter().take(SHOWN).map(ToString::to_string);
     let mut lines: Vec<String> = std::iter::once(name.to_owned()).chain(shown).collect();
-    if count > SHOWN {
-        lines.push(format!("and {} more", count - SHOWN));
+    if all > SHOWN {
+        lines.push(format!("and {} more", all - SHOWN));
     }
     match found.has_errors() {
         true => report.problem(about, Exit::Invalid, lines.join("\n"), VALIDATE),

@@ -105,7 +105,7 @@ impl Report {
 
     /// Ends it; the worst of the problems is the exit code.
     pub(super) fn end(self) -> Exit {
-        let count = |state| self.checks.iter().filter(|one| one.state == state).count();
+        let count = |state| self.checks.iter().filter(|one| one.state == state).count() as u64;
         let (good, skipped) = (count(State::Ok), count(State::Skipped));
         let (warnings, problems) = (count(State::Warning), count(State::Problem));
         if self.is_json {
@@ -115,7 +115,11 @@ impl Report {
             });
             render::line(&all.to_string());
         }
-        note!("{good} good, {warnings} warnings, {problems} problems, {skipped} not looked at");
+        note!(
+            "{good} good, {}, {}, {skipped} not looked at",
+            render::count(warnings, "warning", "warnings"),
+            render::count(problems, "problem", "problems"),
+        );
         self.exit
     }
 }

@@ -141,7 +141,10 @@ pub(super) fn records(records: &[(String, Option<String>)], report: &mut Report)
         let all = "docket runs verify looks at all";
         report.ok(
             "record",
-            format!("the last {count} are as they were written; {all}"),
+            match count {
+                1 => format!("the last run's is as it was written; {all}"),
+                _ => format!("those of the last {count} runs are as they were written; {all}"),
+            },
         );
     }
 }

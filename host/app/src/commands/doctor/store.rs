@@ -184,20 +184,25 @@ fn runs(view: &JournalView, report: &mut Report) -> Counts {
 /// Whether there should be a process that serves.
 fn server(design: &Design, unfinished: &Counts, report: &mut Report) {
     let left = Contact::read(&design.bench.project.data).map(|contact| contact.address);
-    let triggers: usize = design.plans.iter().map(|plan| plan.triggers.len()).sum();
-    let mut idle = Vec::new();
-    if triggers > 0 {
-        idle.push(format!("{triggers} triggers start nothing"));
-    }
-    if unfinished.ready > 0 {
-        idle.push(format!("{} runs stand still", unfinished.ready));
-    }
-    let waiting: u64 = unfinished.waiting.values().sum();
-    if waiting > 0 {
-        idle.push(format!(
-            "{waiting} steps of runs wait, and go on only once somebody does"
-        ));
-    }
+    let triggers = design.plans.iter().map(|plan| plan.triggers.len() as u64);
+    let waiting = unfinished.waiting.values().sum();
+    let mut idle: Vec<String> = [
+        (
+            triggers.sum(),
+            "trigger starts nothing",
+            "triggers start nothing",
+        ),
+        (unfinished.ready, "run stands still", "runs stand still"),
+        (
+            waiting,
+            "step waits, and goes on only once somebody does",
+            "steps wait, and go on only once somebody does",
+        ),
+    ]
+    .into_iter()
+    .filter(|(number, ..)| *number > 0)
+    .map(|(number, one, many)| render::count(number, one, many))
+    .collect();
     if let Some(address) = left {
         idle.push(format!(
             "the one that served at {address} ended without saying so"
@@ -207,7 +212,7 @@ fn server(design: &Design, unfinished: &Counts, report: &mut Report) {
         true => report.ok("server", "nobody serves; commands do their work themselves"),
         false => report.warning(
             "server",
-            format!("nobody serves: {}", idle.join(", and ")),
+            format!("nobody serves: {}", idle.join("; ")),
             "docket serve; or docket runs resume, once",
         ),
     }
