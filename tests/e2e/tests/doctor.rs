@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
 
+mod examined;
 mod served;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
 use docket_e2e::{Desk, Project};
 use docket_journal::SqliteStore;
@@ -16,6 +16,7 @@ use docket_tenant::DEMO_CLIENT_ID;
 use rusqlite::Connection;
 use serde_json::Value;
 
+use self::examined::{check, doctor, files, redacted, said};
 use self::served::Served;
 
 const ACCOUNT: &str = "svc-docket@contoso.example";
@@ -51,49 +52,6 @@ const HEALTHY: &str = "\
 · network     --online goes there, and tries the connections
 ";
 
-fn said(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    text(&output.stdout) + &text(&output.stderr)
-}
-
-/// The one check of that kind and state whose message has `part`; panics where there is none.
-#[track_caller]
-fn check<'c>(report: &'c Value, about: &str, state: &str, part: &str) -> &'c Value {
-    let all = report["checks"].as_array().unwrap();
-    all.iter()
-        .find(|one| {
-            let message = one["message"].as_str().unwrap();
-            one["about"] == about && one["state"] == state && message.contains(part)
-        })
-        .unwrap_or_else(|| panic!("no {state} of {about} with {part:?}: {report:#}"))
-}
-
-/// Runs the doctor over a project, which must end with this code.
-#[track_caller]
-fn doctor(project: &Project, code: i32) -> Value {
-    let (out, err) = project.ends(&["doctor", "--json"], code);
-    let report: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
-    assert_eq!(report["exit"], code);
-    report
-}
-
-/// Every file below a folder, but the cache, with what it holds.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true if path.ends_with("cache") => {}
-            true => found.extend(files(&path)),
-            false => {
-                let bytes = fs::read(&path).unwrap();
-                found.insert(path, bytes);
-            }
-        }
-    }
-    found
-}
-
 /// A project with a plugin, and nothing else yet.
 fn project() -> Project {
     let project = Project::new(YAML);
@@ -119,26 +77,6 @@ fn run_hooked(project: &Project) {
     project.ends(&["run", &project.file("hooked.yaml"), "--id", "r-1"], 6);
 }
 
-fn redacted(text: &str, desk: &Desk) -> String {
-    let shown = |path: &Path| path.display().to_string();
-    let text = text
-        .replace(&shown(desk.docket.project()), "PROJECT")
-        .replace(&shown(desk.docket.data()), "DATA")
-        .replace(&shown(desk.docket.key()), "KEY")
-        .replace(env!("CARGO_PKG_VERSION"), "VERSION");
-    let size = |line: &str, word: &str| match line.split_once(word) {
-        Some((_, rest)) if line.contains(" are ") => {
-            let (_, rest) = rest.split_once(" are ").unwrap();
-            format!("{}{word}SIZE are {rest}", line.split(word).next().unwrap())
-        }
-        _ => line.to_owned(),
-    };
-    let lines = text
-        .lines()
-        .map(|line| size(&size(line, "disk        "), "journal     "));
-    lines.map(|line| line + "\n").collect()
-}
-
 #[tokio::test]
 async fn a_healthy_project_is_found_so_and_stays_as_it_is() {
     let desk = Desk::open().await;
@@ -156,6 +94,10 @@ async fn a_healthy_project_is_found_so_and_stays_as_it_is() {
     );
     assert!(!desk.docket.data().exists(), "nothing was made");
     assert!(!desk.docket.key().exists(), "nothing was made");
+
+    let output = desk.docket(&["doctor", "--online"]).await;
+    assert!(said(&output).contains("contoso: it is not set up"));
+    assert!(!desk.docket.data().exists(), "there is nothing to try");
 
     desk.docket.add_secret("contoso", &desk.tenant);
     let authorize = ["connections", "authorize", "--no-browser", "contoso"];

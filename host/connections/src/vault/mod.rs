@@ -11,6 +11,7 @@
 
 mod backup;
 mod cipher;
+mod header;
 mod key;
 mod keyring;
 mod record;
@@ -27,9 +28,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub use self::backup::{BackupError, Imported};
-use self::cipher::{Cipher, Purpose, Ring};
+use self::cipher::{Purpose, Ring};
+use self::header::{find_key, make, refuse_orphans, unlock};
 pub use self::key::KeySource;
-use self::key::VaultKey;
 pub use self::keyring::Keyring;
 pub(crate) use self::record::{RecordId, RecordKind, RecordName};
 
@@ -350,87 +351,6 @@ fn records_in(folder: &Path) -> Result<Vec<PathBuf>, VaultError> {
         .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
         .filter(|path| !path.ends_with(HEADER))
         .collect())
-}
-
-/// Refuses a folder whose records have lost their header: with another ring nobody could ever read them.
-fn refuse_orphans(folder: &Path) -> Result<(), VaultError> {
-    match records_in(folder)?.is_empty() {
-        true => Ok(()),
-        false => Err(VaultError::Damaged {
-            path: folder.join(HEADER).display().to_string(),
-            problem: "it is missing, and there are records that only it opens".to_owned(),
-            remedy: RESTORE.to_owned(),
-        }),
-    }
-}
-
-/// A new vault's key and ring.
-fn make(folder: &Path, source: &KeySource) -> Result<(VaultKey, Ring), VaultError> {
-    refuse_orphans(folder)?;
-    let keys = VaultKey::load(source, true)?;
-    let key = keys.into_iter().next();
-    let key = key.ok_or_else(|| VaultError::BadKey("there is no key".to_owned()))?;
-    let ring = Ring::generate()?;
-    write_header(folder, &key, &ring, false)?;
-    Ok((key, ring))
-}
-
-/// Opens the ring with the operator's key, or with the one that an interrupted rotation made, which then
-/// takes the place of the other.
-fn unlock(
-    folder: &Path,
-    source: &KeySource,
-    header: &File,
-) -> Result<(VaultKey, Ring), VaultError> {
-    let (key, ring, is_next) = find_key(folder, source, header)?;
-    if is_next {
-        key.promote_next(source)?;
-    }
-    Ok((key, ring))
-}
-
-/// The key that opens the ring, the ring, and whether the key is that of an interrupted rotation.
-fn find_key(
-    folder: &Path,
-    source: &KeySource,
-    header: &File,
-) -> Result<(VaultKey, Ring, bool), VaultError> {
-    let open = |key: VaultKey| open_ring(&key, header).map(|ring| (key, ring));
-    let problem = match VaultKey::load(source, false) {
-        Ok(keys) => match keys.into_iter().find_map(open) {
-            Some((key, ring)) => return Ok((key, ring, false)),
-            None => VaultError::WrongKey(folder.display().to_string()),
-        },
-        Err(problem) => problem,
-    };
-    match VaultKey::load_next(source)?.into_iter().find_map(open) {
-        Some((key, ring)) => Ok((key, ring, true)),
-        None => Err(problem),
-    }
-}
-
-/// The ring, where this is the key.
-fn open_ring(key: &VaultKey, header: &File) -> Option<Ring> {
-    let plain = Cipher::new(key).decrypt(Purpose::Ring, &[], &header.text)?;
-    Ring::from_bytes(&plain)
-}
-
-fn write_header(
-    folder: &Path,
-    key: &VaultKey,
-    ring: &Ring,
-    renewing: bool,
-) -> Result<(), VaultError> {
-    let text = Cipher::new(key)
-        .encrypt(Purpose::Ring, &[], &ring.to_bytes())
-        .map_err(VaultError::Io)?;
-    let file = File {
-        format: FORMAT,
-        id: None,
-        renewing,
-        text,
-    };
-    write(&folder.join(HEADER), &file)
 }
 
 fn read(path: &Path, remedy: &str) -> Result<Option<File>, VaultError> {

@@ -1,5 +1,6 @@
 //! The network: whether it answers, and what the connections may do there.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -36,13 +37,29 @@ pub(super) async fn look(
     };
     note!("asking the hosts of the connections …");
     reach(&ways, report).await;
+    let status = ways.connections.status().unwrap_or_default();
     drop(ways);
-    let names: Vec<(String, ConnectionKind, bool)> = project
-        .spec
-        .connections
-        .iter()
-        .map(|(name, spec)| (name.clone(), spec.kind, spec.provider.is_none()))
-        .collect();
+    // Of a serving process's vault only that process knows what is in it.
+    let lacking = status.iter().filter(|one| is_open && one.lack().is_some());
+    let lacking: BTreeSet<&str> = lacking.map(|one| one.name.as_str()).collect();
+    let mut names = Vec::new();
+    for (name, spec) in &project.spec.connections {
+        let why_not = match (&spec.provider, spec.kind) {
+            (Some(_), _) => "only Microsoft 365 is tried".to_owned(),
+            (None, ConnectionKind::PerUser) => {
+                format!("docket connections test {name} --user USER tries one")
+            }
+            (None, _) if lacking.contains(name.as_str()) => "it is not set up".to_owned(),
+            (None, _) => {
+                names.push(name.clone());
+                continue;
+            }
+        };
+        report.skipped("probe", format!("{name}: {why_not}"));
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
     let can_open = ["journal", "vault", "data", "plugin", "lock"];
     let desk = match serving {
         Some(serving) => Desk::There(serving),
@@ -56,19 +73,13 @@ pub(super) async fn look(
             }
         }
         None => {
-            report.skipped("probe", "the connections: what is above comes first");
+            let names = names.join(", ");
+            report.skipped("probe", format!("{names}: what is above comes first"));
             return Ok(());
         }
     };
-    for (name, kind, is_microsoft) in names {
-        match (is_microsoft, kind) {
-            (false, _) => report.skipped("probe", format!("{name}: only Microsoft 365 is tried")),
-            (true, ConnectionKind::PerUser) => report.skipped(
-                "probe",
-                format!("{name}: docket connections test {name} --user USER tries one"),
-            ),
-            (true, _) => probe(&desk, &name, report).await,
-        }
+    for name in names {
+        probe(&desk, &name, report).await;
     }
     Ok(())
 }
