@@ -76,7 +76,11 @@ pub(crate) async fn waiting(
     store: &dyn EventStore,
     filter: WaitFilter,
 ) -> Result<Value, StoreError> {
-    let waiting = store.waiting(filter).await?;
+    Ok(waits(&store.waiting(filter).await?))
+}
+
+/// The same of a list that was read.
+pub(crate) fn waits(waiting: &[Waiting]) -> Value {
     let list: Vec<Value> = waiting
         .iter()
         .map(|one| {
@@ -88,7 +92,7 @@ pub(crate) async fn waiting(
             found
         })
         .collect();
-    Ok(json!({"waiting": list}))
+    json!({"waiting": list})
 }
 
 fn wait(waiting: &Waiting) -> Value {

@@ -120,6 +120,9 @@ pub(crate) enum Command {
     /// Makes, tests and adds plugins, and looks at them.
     #[command(subcommand)]
     Plugins(PluginsCommand),
+    /// Looks at everything that may be wrong, and says of each thing how it is and what to do. Changes
+    /// nothing, but that compiled plugins are added to the cache.
+    Doctor(DoctorArgs),
     /// Starts a simulated Microsoft 365 tenant on this machine.
     Tenant(TenantArgs),
 }
@@ -328,6 +331,15 @@ pub(crate) enum VaultCommand {
         #[arg(long)]
         replace: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Goes to the network, too: whether the hosts of the connections answer and the clock is right,
+    /// and then what `docket connections test` does, which refreshes tokens, and makes a draft and
+    /// deletes it where workflows write to a mailbox.
+    #[arg(long)]
+    pub(crate) online: bool,
 }
 
 #[derive(Debug, Args)]

@@ -234,6 +234,19 @@ pub(crate) fn make_private(folder: &Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
+/// The mode of what others than its owner may look into.
+#[cfg(unix)]
+pub(crate) fn seen_by_others(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn seen_by_others(_path: &Path) -> Option<u32> {
+    None
+}
+
 /// Opens the journal of a data folder, and is its only owner from then on.
 pub(crate) fn own(data: &Path) -> Result<SqliteStore> {
     make_private(data).map_err(|error| {
@@ -257,9 +270,20 @@ pub(crate) fn sandbox(
     documents: &Arc<dyn Documents>,
     egress: Arc<dyn Egress>,
 ) -> Result<Sandbox> {
+    let (components, cache) = (data.join("components"), data.join("cache"));
+    sandbox_in(components, cache, documents, egress)
+}
+
+/// The same with the folders of components and of their compiled code apart.
+pub(crate) fn sandbox_in(
+    components: PathBuf,
+    cache: PathBuf,
+    documents: &Arc<dyn Documents>,
+    egress: Arc<dyn Egress>,
+) -> Result<Sandbox> {
     let config = SandboxConfig {
-        components: data.join("components"),
-        cache: data.join("cache"),
+        components,
+        cache,
         limits: Limits::default(),
     };
     Sandbox::new(config, Arc::clone(documents), egress).context("the sandbox does not start")
@@ -298,32 +322,40 @@ pub(crate) async fn install(
     let lock = crate::pins::read(project)?;
     let mut installed = BTreeMap::new();
     for (name, spec) in &project.spec.plugins {
-        let plugin = match spec.remote() {
-            None => from_file(project, sandbox, &lock, name, spec).await,
-            Some(remote) => fetched(project, sandbox, &lock, name, remote).await,
-        };
-        let plugin = plugin.map_err(|error| match error.downcast::<Failed>() {
-            Ok(failed) => anyhow::Error::from(Failed {
-                span: Some(spec.span),
-                ..failed
-            }),
-            Err(error) => error,
-        })?;
-        let grants = spec.grants.rules(plugin.manifest());
-        installed.insert(
-            name.clone(),
-            Installed {
-                size: plugin.size(),
-                source: match spec.remote() {
-                    None => project.root.join(&spec.source),
-                    Some(_) => spec.source.clone(),
-                },
-                plugin,
-                grants,
-            },
-        );
+        let plugin = install_one(project, sandbox, &lock, name, spec).await?;
+        installed.insert(name.clone(), plugin);
     }
     Ok(installed)
+}
+
+/// Loads one plugin of a project.
+pub(crate) async fn install_one(
+    project: &Project,
+    sandbox: &Sandbox,
+    lock: &Lock,
+    name: &str,
+    spec: &PluginSpec,
+) -> Result<Installed> {
+    let plugin = match spec.remote() {
+        None => from_file(project, sandbox, lock, name, spec).await,
+        Some(remote) => fetched(project, sandbox, lock, name, remote).await,
+    };
+    let plugin = plugin.map_err(|error| match error.downcast::<Failed>() {
+        Ok(failed) => anyhow::Error::from(Failed {
+            span: Some(spec.span),
+            ..failed
+        }),
+        Err(error) => error,
+    })?;
+    Ok(Installed {
+        size: plugin.size(),
+        grants: spec.grants.rules(plugin.manifest()),
+        source: match spec.remote() {
+            None => project.root.join(&spec.source),
+            Some(_) => spec.source.clone(),
+        },
+        plugin,
+    })
 }
 
 /// A plugin from a file of the project.

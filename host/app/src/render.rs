@@ -135,6 +135,14 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         .join("\n")
 }
 
+/// A number of things, by the words for one and for many.
+pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        _ => format!("{number} {many}"),
+    }
+}
+
 /// A number of bytes for people.
 pub(crate) fn bytes(size: u64) -> String {
     const UNITS: [&str; 4] = ["B", "KB", "MB", "GB"];

@@ -56,6 +56,42 @@ impl Workbench {
         })
     }
 
+    /// Loads each plugin that can be loaded, and says of the others why not. Of the project's folders
+    /// nothing is changed; compiled code is added to the cache, where there is one.
+    pub(crate) async fn look(project: Project) -> Result<(Self, BTreeMap<String, anyhow::Error>)> {
+        let folder = tempfile::tempdir()?;
+        let components = folder.path().join("components");
+        let documents: Arc<dyn Documents> = Arc::new(MemoryDocuments::new());
+        let open = |cache: PathBuf| {
+            host::sandbox_in(components.clone(), cache, &documents, Arc::new(Nowhere))
+        };
+        let cache = project.data.join("cache");
+        // The sandbox would have it private.
+        let is_own = cache.is_dir() && host::seen_by_others(&cache).is_none();
+        let own = is_own.then(|| open(cache).ok()).flatten();
+        let sandbox = match own {
+            Some(sandbox) => sandbox,
+            None => open(folder.path().join("cache"))?,
+        };
+        let lock = crate::pins::read(&project).unwrap_or_default();
+        let (mut plugins, mut refused) = (BTreeMap::new(), BTreeMap::new());
+        for (name, spec) in &project.spec.plugins {
+            match host::install_one(&project, &sandbox, &lock, name, spec).await {
+                Ok(plugin) => drop(plugins.insert(name.clone(), plugin)),
+                Err(error) => drop(refused.insert(name.clone(), error)),
+            }
+        }
+        let catalog = host::catalog(&project.spec, &plugins);
+        let bench = Self {
+            project,
+            plugins,
+            components: folder.path().to_owned(),
+            catalog,
+            _folder: Some(folder),
+        };
+        Ok((bench, refused))
+    }
+
     /// What workflows are checked against.
     pub(crate) const fn catalog(&self) -> &Catalog {
         &self.catalog

@@ -1,9 +1,10 @@
 //! One connection at work: its application, its endpoints, and the accounts that act through it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use docket_model::{ConnectionKind, ConnectionSpec};
+use url::Url;
 
 use crate::mailboxes::MailboxIds;
 use crate::oauth::{Account, Application};
@@ -81,6 +82,18 @@ impl Connection {
             (None, Some(user)) if is_user(user) => Ok(self.user(&user.to_lowercase())),
             (None, Some(_)) => Err(BindingError::NoUser(name())),
         }
+    }
+
+    /// The origins that it works with: where tokens come from, and where they go.
+    pub(crate) fn origins(&self) -> BTreeSet<Url> {
+        let endpoints = self.endpoints.iter().map(|endpoint| endpoint.base.clone());
+        let token = self.application.provider.token.url().clone();
+        let root = |mut url: Url| {
+            url.set_path("/");
+            url.set_query(None);
+            url
+        };
+        endpoints.chain([token]).map(root).collect()
     }
 
     /// The accounts that are in memory; the vault may know more.

@@ -26,6 +26,7 @@ mod oauth;
 mod pace;
 mod policy;
 pub mod probe;
+mod reach;
 mod registration;
 mod registry;
 mod rights;
@@ -52,11 +53,12 @@ pub use oauth::{
     DeviceSignIn, FinishError, InvalidCredential, LoopbackRedirect, SignIn, SignedIn,
 };
 pub use policy::{InvalidGrant, check_rule};
+pub use reach::{Ahead, Answer, Reach};
 pub use registration::{AppRegistration, Permission, PermissionKind};
 pub use registry::{Authorized, BindingError, ConnectionError, Connections, UnknownConnection};
 pub use rights::{Acting, rights_script};
 pub use scopes::scopes;
-pub use status::{ConnectionStatus, SignInStatus};
+pub use status::{ConnectionStatus, Lack, SignInStatus};
 pub use turn::HeldTurn;
 pub use vault::{BackupError, Imported, KeySource, Keyring, Vault, VaultError};
 pub use webhook::{Webhook, WebhookError};

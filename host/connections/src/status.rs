@@ -60,6 +60,50 @@ impl From<&SignInRecord> for SignInStatus {
     }
 }
 
+/// What a connection cannot do without, and has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lack {
+    /// What.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl ConnectionStatus {
+    /// What keeps everybody from using the connection; `None` where nothing is known to. One for users
+    /// lacks nothing: each signs in when a run needs it.
+    #[must_use]
+    pub fn lack(&self) -> Option<Lack> {
+        let name = &self.name;
+        // What cannot be read is told of where it is.
+        if !self.problems.is_empty() {
+            return None;
+        }
+        let add = format!("docket connections add {name}");
+        match self.kind {
+            ConnectionKind::AppOnly if self.credentials.is_empty() => Some(Lack {
+                message: format!("{name} has no client secret and no certificate"),
+                remedy: add,
+            }),
+            ConnectionKind::ServiceAccount if self.signed_in.is_empty() => {
+                let account = self.account.as_deref().unwrap_or("its account");
+                let authorize = format!("docket connections authorize {name}");
+                Some(Lack {
+                    message: format!("{account} has not signed in to {name}"),
+                    remedy: match self.credentials.is_empty() {
+                        // An application that is registered as public has none.
+                        true => {
+                            format!("{add}, unless it is a public application; then {authorize}")
+                        }
+                        false => authorize,
+                    },
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Connections {
     /// How the connections are, by name. What is wrong with one is told with that one. Blocks on the
     /// disk.
@@ -217,4 +261,36 @@ pub(crate) fn users(vault: &Vault, connection: &str) -> Result<Vec<String>, Vaul
         .collect();
     users.sort();
     Ok(users)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lacking_depends_on_the_kind() {
+        let status = |kind| ConnectionStatus {
+            name: "mail".to_owned(),
+            kind,
+            account: Some("robot@example.com".to_owned()),
+            credentials: Vec::new(),
+            signed_in: Vec::new(),
+            problems: Vec::new(),
+        };
+        let remedy = |kind| status(kind).lack().map(|lack| lack.remedy);
+        let app = remedy(ConnectionKind::AppOnly);
+        assert_eq!(app.as_deref(), Some("docket connections add mail"));
+        let service = remedy(ConnectionKind::ServiceAccount).unwrap();
+        assert!(service.contains("docket connections authorize mail"));
+        assert_eq!(
+            remedy(ConnectionKind::PerUser),
+            None,
+            "each signs in when needed"
+        );
+        let damaged = ConnectionStatus {
+            problems: vec!["cut".to_owned()],
+            ..status(ConnectionKind::AppOnly)
+        };
+        assert_eq!(damaged.lack(), None, "nobody knows what it has");
+    }
 }

@@ -99,6 +99,14 @@ impl Connections {
         })
     }
 
+    /// Whether there is a secret to sign webhooks with. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The vault's.
+    pub fn has_webhook_secret(&self) -> Result<bool, VaultError> {
+        Ok(!Secrets::read(&self.vault)?.0.is_empty())
+    }
+
     /// Makes a new secret for webhooks, stores it, and gives it: it is shown nowhere else. Requests
     /// are signed with it and with the one before. Blocks on the disk.
     ///

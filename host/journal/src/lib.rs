@@ -7,6 +7,7 @@ mod append;
 mod backup;
 mod chain;
 mod codec;
+mod disk;
 mod documents;
 mod memory;
 mod migrate;
@@ -17,6 +18,7 @@ mod sqlite;
 mod writer;
 
 pub use backup::{Backup, backup, restore};
+pub use disk::free_space;
 pub use documents::{FileDocuments, MemoryDocuments};
 pub use memory::MemoryStore;
-pub use sqlite::SqliteStore;
+pub use sqlite::{JournalView, Looked, SqliteStore};

@@ -124,7 +124,7 @@ const FOURTH: &str = "
 ";
 
 /// The version that this host writes.
-const NEWEST: u32 = MIGRATIONS.len() as u32;
+pub(crate) const NEWEST: u32 = MIGRATIONS.len() as u32;
 
 /// How long another process may keep the database locked before the journal gives up.
 const LONGEST_LOCK: Duration = Duration::from_secs(60);
@@ -133,24 +133,28 @@ const LONGEST_LOCK: Duration = Duration::from_secs(60);
 /// or is newer is left as it was.
 pub(crate) fn open(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(path).map_err(|error| failed(&error))?;
-    match state(&connection).map_err(|error| failed(&error))? {
-        State::Empty => {}
-        State::Foreign => {
-            return Err(StoreError::Damaged(format!(
-                "{} is a database of something else",
-                path.display()
-            )));
-        }
-        State::Version(found) if found > NEWEST => {
-            return Err(StoreError::Newer {
-                found,
-                supported: NEWEST,
-            });
-        }
-        State::Version(_) => {}
-    }
+    version(&connection, path)?;
     prepare(&mut connection)?;
     Ok(connection)
+}
+
+/// The version of a journal, 0 of a new one.
+///
+/// # Errors
+/// [`StoreError::Damaged`] where it is no journal, [`StoreError::Newer`], and the disk's.
+pub(crate) fn version(connection: &Connection, path: &Path) -> Result<u32, StoreError> {
+    match state(connection).map_err(|error| failed(&error))? {
+        State::Empty => Ok(0),
+        State::Foreign => Err(StoreError::Damaged(format!(
+            "{} is a database of something else",
+            path.display()
+        ))),
+        State::Version(found) if found > NEWEST => Err(StoreError::Newer {
+            found,
+            supported: NEWEST,
+        }),
+        State::Version(found) => Ok(found),
+    }
 }
 
 /// Looks a database over that nobody has open, and brings it up to date.

@@ -1,12 +1,14 @@
 //! The journal in SQLite: one writer that commits for all runs together, readers beside it.
 
 mod audit;
+mod look;
 mod parked;
 mod retain;
 mod triggers;
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -24,6 +26,7 @@ use crate::codec;
 use crate::queue::Work;
 use crate::schema::{self, failed};
 use crate::writer::Writer;
+pub use look::{JournalView, Looked};
 use parked::Raw;
 
 /// How many connections for reading are kept open.
@@ -135,11 +138,8 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let readers = Arc::clone(&self.readers);
         let result = tokio::task::spawn_blocking(move || readers.with(query)).await;
-        match result.map_err(|error| StoreError::Io(error.to_string()))? {
-            Ok(value) => Ok(value),
-            Err(ReadError::Sqlite(error)) => Err(failed(&error)),
-            Err(ReadError::Store(error)) => Err(error),
-        }
+        let result = result.map_err(|error| StoreError::Io(error.to_string()))?;
+        Ok(result?)
     }
 }
 
@@ -157,6 +157,15 @@ impl From<rusqlite::Error> for ReadError {
 impl From<StoreError> for ReadError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<ReadError> for StoreError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Sqlite(error) => failed(&error),
+            ReadError::Store(error) => error,
+        }
     }
 }
 
@@ -183,20 +192,41 @@ impl Readers {
     }
 }
 
+/// The file beside a database whose lock makes its holder the owner.
+fn lock_file(path: &Path) -> PathBuf {
+    path.with_extension("lock")
+}
+
 /// Locks the file beside the database; the system lets go of it when the process ends.
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let beside = path.with_extension("lock");
+    let beside = lock_file(path);
     let failed = |error: std::io::Error| StoreError::Io(format!("{}: {error}", beside.display()));
-    let file = OpenOptions::new()
+    let mut file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&beside)
         .map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.display().to_string())),
+        Ok(()) => {
+            // For people alone, who look for the owner: the lock counts without it.
+            let _ = file
+                .set_len(0)
+                .and_then(|()| writeln!(file, "{}", std::process::id()));
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(in_use(path))),
         Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// What to say of a journal that another process has open.
+fn in_use(path: &Path) -> String {
+    let path_text = path.display();
+    let owner = std::fs::read_to_string(lock_file(path)).ok();
+    match owner.and_then(|text| text.trim().parse::<u32>().ok()) {
+        Some(id) => format!("{path_text} (process {id})"),
+        None => path_text.to_string(),
     }
 }
 
@@ -254,18 +284,7 @@ impl EventStore for SqliteStore {
 
     async fn runs(&self, filter: RunFilter) -> Result<Vec<RunSummary>, StoreError> {
         self.settle().await;
-        self.read(move |connection| {
-            let limit = filter.limit.map_or(-1, i64::from);
-            let mut statement = connection.prepare_cached(&runs_sql(&filter))?;
-            let before = filter.before.as_ref().map(RunId::as_str);
-            let mut rows = statement.query(params![filter.workflow, limit, before])?;
-            let mut runs = Vec::new();
-            while let Some(row) = rows.next()? {
-                runs.push(summary(row)?);
-            }
-            Ok(runs)
-        })
-        .await
+        self.read(move |connection| runs(connection, &filter)).await
     }
 
     async fn put_blob(&self, bytes: Vec<u8>) -> Result<Digest, StoreError> {
@@ -457,6 +476,18 @@ impl EventStore for SqliteStore {
 
 const SUMMARY: &str = "SELECT id, workflow, started_at, finished_at, result, events, head, parked, \
                        group_key, group_max FROM runs";
+
+fn runs(connection: &Connection, filter: &RunFilter) -> Result<Vec<RunSummary>, ReadError> {
+    let limit = filter.limit.map_or(-1, i64::from);
+    let mut statement = connection.prepare_cached(&runs_sql(filter))?;
+    let before = filter.before.as_ref().map(RunId::as_str);
+    let mut rows = statement.query(params![filter.workflow, limit, before])?;
+    let mut runs = Vec::new();
+    while let Some(row) = rows.next()? {
+        runs.push(summary(row)?);
+    }
+    Ok(runs)
+}
 
 /// Constant conditions, so that each combination has its index.
 fn runs_sql(filter: &RunFilter) -> String {

@@ -40,6 +40,7 @@ mod schema;
 mod seal;
 mod store;
 mod trap;
+mod trial;
 mod usage;
 mod wasi;
 
@@ -51,4 +52,5 @@ pub use limits::Limits;
 pub use plugin::Plugin;
 pub use sandbox::{Sandbox, SandboxConfig};
 pub use store::ComponentStore;
+pub use trial::try_engine;
 pub use usage::Usage;

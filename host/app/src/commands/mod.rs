@@ -3,6 +3,7 @@
 mod backup;
 mod connections;
 mod demo;
+mod doctor;
 mod dry_run;
 mod graph;
 mod init;
@@ -52,6 +53,7 @@ pub(crate) async fn execute(cli: Cli) -> Result<Exit> {
         Command::Connections(command) => connections::run(&global, command).await,
         Command::Vault(command) => vault::run(&global, command).await,
         Command::Plugins(command) => plugins::run(&global, command).await,
+        Command::Doctor(arguments) => doctor::run(&global, &arguments).await,
         Command::Tenant(arguments) => tenant::run(&global, &arguments).await,
     }
 }

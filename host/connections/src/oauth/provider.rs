@@ -12,7 +12,7 @@ use crate::policy::url::same_origin;
 #[derive(Debug, Clone)]
 pub(crate) struct Provider {
     pub(super) authorize: Option<AuthUrl>,
-    pub(super) token: TokenUrl,
+    pub(crate) token: TokenUrl,
     pub(super) device: Option<DeviceAuthorizationUrl>,
     /// Who vouches for those who sign in; `None` where nobody does.
     pub(super) issuer: Option<Issuer>,

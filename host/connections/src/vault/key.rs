@@ -36,6 +36,16 @@ pub enum KeySource {
     Keyring(Keyring),
 }
 
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(_) => f.write_str("DOCKET_VAULT_KEY"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Keyring(keyring) => keyring.fmt(f),
+        }
+    }
+}
+
 /// The key in use, in a keyring.
 const CURRENT: &str = "vault-key";
 /// The key that a rotation is about to use, in a keyring.

@@ -11,6 +11,7 @@
 
 mod backup;
 mod cipher;
+mod header;
 mod key;
 mod keyring;
 mod record;
@@ -27,9 +28,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 pub use self::backup::{BackupError, Imported};
-use self::cipher::{Cipher, Purpose, Ring};
+use self::cipher::{Purpose, Ring};
+use self::header::{find_key, make, refuse_orphans, unlock};
 pub use self::key::KeySource;
-use self::key::VaultKey;
 pub use self::keyring::Keyring;
 pub(crate) use self::record::{RecordId, RecordKind, RecordName};
 
@@ -146,6 +147,27 @@ impl Vault {
             vault.renew_records(&key)?;
         }
         Ok(vault)
+    }
+
+    /// Opens the vault in `folder` to read from it, and changes nothing; `None` where there is none yet.
+    /// A rotation that was interrupted stays so.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub fn look(folder: &Path, source: &KeySource) -> Result<Option<Self>, VaultError> {
+        let Some(header) = read(&folder.join(HEADER), RESTORE)? else {
+            return match folder.exists() {
+                true => refuse_orphans(folder).map(|()| None),
+                false => Ok(None),
+            };
+        };
+        let (_, ring, _) = find_key(folder, source, &header)?;
+        Ok(Some(Self(Arc::new(Inner {
+            folder: folder.to_owned(),
+            source: Mutex::new(source.clone()),
+            ring: RwLock::new(Arc::new(ring)),
+            writing: RwLock::new(()),
+        }))))
     }
 
     /// Where the operator's key is kept, as the last rotation left it.
@@ -329,71 +351,6 @@ fn records_in(folder: &Path) -> Result<Vec<PathBuf>, VaultError> {
         .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
         .filter(|path| !path.ends_with(HEADER))
         .collect())
-}
-
-/// A new vault's key and ring.
-fn make(folder: &Path, source: &KeySource) -> Result<(VaultKey, Ring), VaultError> {
-    // With another ring nobody could ever read what is there.
-    if !records_in(folder)?.is_empty() {
-        return Err(VaultError::Damaged {
-            path: folder.join(HEADER).display().to_string(),
-            problem: "it is missing, and there are records that only it opens".to_owned(),
-            remedy: RESTORE.to_owned(),
-        });
-    }
-    let keys = VaultKey::load(source, true)?;
-    let key = keys.into_iter().next();
-    let key = key.ok_or_else(|| VaultError::BadKey("there is no key".to_owned()))?;
-    let ring = Ring::generate()?;
-    write_header(folder, &key, &ring, false)?;
-    Ok((key, ring))
-}
-
-/// Opens the ring with the operator's key, or with the one that an interrupted rotation made.
-fn unlock(
-    folder: &Path,
-    source: &KeySource,
-    header: &File,
-) -> Result<(VaultKey, Ring), VaultError> {
-    let open = |key: VaultKey| open_ring(&key, header).map(|ring| (key, ring));
-    let problem = match VaultKey::load(source, false) {
-        Ok(keys) => match keys.into_iter().find_map(open) {
-            Some(opened) => return Ok(opened),
-            None => VaultError::WrongKey(folder.display().to_string()),
-        },
-        Err(problem) => problem,
-    };
-    match VaultKey::load_next(source)?.into_iter().find_map(open) {
-        Some((key, ring)) => {
-            key.promote_next(source)?;
-            Ok((key, ring))
-        }
-        None => Err(problem),
-    }
-}
-
-/// The ring, where this is the key.
-fn open_ring(key: &VaultKey, header: &File) -> Option<Ring> {
-    let plain = Cipher::new(key).decrypt(Purpose::Ring, &[], &header.text)?;
-    Ring::from_bytes(&plain)
-}
-
-fn write_header(
-    folder: &Path,
-    key: &VaultKey,
-    ring: &Ring,
-    renewing: bool,
-) -> Result<(), VaultError> {
-    let text = Cipher::new(key)
-        .encrypt(Purpose::Ring, &[], &ring.to_bytes())
-        .map_err(VaultError::Io)?;
-    let file = File {
-        format: FORMAT,
-        id: None,
-        renewing,
-        text,
-    };
-    write(&folder.join(HEADER), &file)
 }
 
 fn read(path: &Path, remedy: &str) -> Result<Option<File>, VaultError> {

@@ -8,8 +8,9 @@
 use std::sync::{Arc, PoisonError, RwLockWriteGuard};
 
 use super::cipher::{Purpose, Ring};
+use super::header::{open_ring, write_header};
 use super::key::VaultKey;
-use super::{HEADER, KeySource, RESTORE, Vault, VaultError, open_ring, read, write_header};
+use super::{HEADER, KeySource, RESTORE, Vault, VaultError, read};
 
 impl Vault {
     /// Encrypts the vault with another key.

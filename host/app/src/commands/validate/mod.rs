@@ -77,7 +77,8 @@ async fn check(global: &Global, files: &[PathBuf]) -> Result<Report> {
     })
 }
 
-fn check_file(bench: &Workbench, file: &Path) -> Result<Diagnostics> {
+/// Checks a workflow, or tests of one.
+pub(super) fn check_file(bench: &Workbench, file: &Path) -> Result<Diagnostics> {
     let source = read_source(file)?;
     if !is_test(file) {
         return Ok(bench.check(&source, file).1);
