@@ -8,13 +8,12 @@ use tokio::time::Instant;
 pub(crate) const SLOT: Duration = Duration::from_secs(10);
 
 /// How far times to come back are spread.
-const FURTHEST: Duration = Duration::from_secs(3600);
+const FURTHEST: Duration = Duration::from_secs(6 * 3600);
 
 /// What entered in the last so many minutes, by weight: a request weighs one, a body its bytes.
 #[derive(Debug)]
 pub(crate) struct Window {
     most: u64,
-    length: Duration,
     start: Instant,
     /// The slot that is being filled, counted from the start.
     slot: u64,
@@ -30,7 +29,6 @@ impl Window {
         let start = Instant::now();
         Self {
             most,
-            length,
             start,
             slot: 0,
             counts: vec![0; slots + 1].into(),
@@ -76,8 +74,8 @@ impl Window {
     pub(crate) fn time_for(&mut self, weight: u64, end: Instant) -> Instant {
         // Somebody who does not wait and asks again and again puts nobody off without end.
         let time = self.given_until.clamp(end, end + FURTHEST);
-        let share = self.length.as_nanos() * u128::from(weight.min(self.most))
-            / u128::from(self.most.max(1));
+        let length = SLOT.as_nanos() * self.counts.len() as u128;
+        let share = length * u128::from(weight.min(self.most)) / u128::from(self.most.max(1));
         self.given_until = time + Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX));
         time
     }
@@ -166,8 +164,8 @@ mod tests {
         let times: Vec<u64> = [50, 25, 1000, 10]
             .map(|weight| (window.time_for(weight, end) - start).as_secs())
             .into();
-        assert_eq!(times, [70, 100, 115, 175]);
-        for _ in 0..100 {
+        assert_eq!(times, [70, 105, 122, 192]);
+        for _ in 0..1000 {
             window.time_for(100, end);
         }
         assert_eq!(window.time_for(1, end), end + FURTHEST);

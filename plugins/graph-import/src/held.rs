@@ -71,6 +71,6 @@ mod tests {
         assert_eq!(given_up_after(|_| 0, false), None, "an outage");
         // Mail was read before the outage, and is again after it.
         let outage = |now| if now < 600 * 60 { 60 } else { now };
-        assert_eq!(given_up_after(outage, false), Some(670));
+        assert_eq!(given_up_after(outage, false), Some(665));
     }
 }

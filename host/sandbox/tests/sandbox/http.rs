@@ -271,6 +271,13 @@ async fn a_sealed_url_is_used_and_never_seen() {
     };
     assert_eq!(output.value.as_array(), Some(&seen));
     assert_eq!(outside.script.sent().len(), sent_before);
+    // What is uploaded counts for the mailbox of the session, before the crash and after it.
+    let related = outside.script.related.lock().expect("lock");
+    let session = (
+        SECRET.to_owned(),
+        "https://graph.example/session".to_owned(),
+    );
+    assert_eq!(*related, [session.clone(), session]);
 }
 
 #[tokio::test]

@@ -161,6 +161,8 @@ type Answer = Box<dyn Fn(&Sent) -> Result<Response, GateError> + Send + Sync>;
 #[derive(Default)]
 pub(crate) struct Script {
     pub(crate) sent: Mutex<Vec<Sent>>,
+    /// URLs, and what was asked for when they came.
+    pub(crate) related: Mutex<Vec<(String, String)>>,
     answer: Mutex<Option<Answer>>,
 }
 
@@ -254,6 +256,11 @@ impl Channel for Way {
         self.script.sent.lock().expect("lock").push(sent.clone());
         let answer = self.script.answer.lock().expect("lock");
         answer.as_ref().expect("no network was expected")(&sent)
+    }
+
+    fn relate(&self, url: &str, asked: &str) {
+        let mut related = self.script.related.lock().expect("lock");
+        related.push((url.to_owned(), asked.to_owned()));
     }
 
     fn seal(&self, context: &str, secret: &str) -> Result<String, String> {
