@@ -9,6 +9,7 @@
 //! WebAssembly or of the journal. Time for expiry is passed in; deadlines and pauses are tokio's.
 
 mod binding;
+mod body;
 mod check;
 mod connection;
 mod credentials;

@@ -8,13 +8,12 @@
 //!
 //! Messages never hold a query, and of a URL that may be secret the origin only.
 
-use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use secrecy::ExposeSecret;
@@ -23,6 +22,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::binding::{Binding, Bound, Inner};
+use crate::body::{Fault, exactly};
 use crate::dial;
 use crate::echo::{Echo, Guarded, Repeated};
 use crate::gate::{Body, GateError, Request, Response};
@@ -423,9 +423,6 @@ impl<'b> Exchange<'b> {
     }
 }
 
-/// The host's own fault while it read a body.
-type Fault = Arc<OnceLock<String>>;
-
 /// Requests that change nothing and have no body, so that sending them again is safe.
 fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
@@ -520,71 +517,5 @@ fn paused(left: Duration) -> Response {
             (RETRY_AFTER.as_str().to_owned(), seconds.to_string()),
         ],
         body: stream::once(async move { Ok(Bytes::from_static(body.as_bytes())) }).boxed(),
-    }
-}
-
-/// A body that has exactly the bytes that it was declared to have, or fails.
-///
-/// The client stops asking once it has so many bytes; so the last of them are held back until nothing
-/// follows, and a document that grew is not sent cut off.
-async fn exactly(body: Body, fault: Fault) -> Result<reqwest::Body, GateError> {
-    let Body { size, mut chunks } = body;
-    if size == 0 {
-        no_more(&mut chunks).await.map_err(GateError::Fault)?;
-        return Ok(reqwest::Body::from(Bytes::new()));
-    }
-    let checked = stream::unfold(Some((chunks, size)), move |state| {
-        let fault = fault.clone();
-        async move {
-            let (mut chunks, left) = state?;
-            match take(&mut chunks, left).await {
-                Ok(chunk) => {
-                    let left = left - chunk.len() as u64;
-                    Some((Ok(chunk), (left > 0).then_some((chunks, left))))
-                }
-                Err(problem) => {
-                    let _ = fault.set(problem.clone());
-                    Some((Err(problem), None))
-                }
-            }
-        }
-    });
-    Ok(reqwest::Body::wrap_stream(checked))
-}
-
-type Chunks = BoxStream<'static, io::Result<Bytes>>;
-
-/// The next of `left` bytes.
-async fn take(chunks: &mut Chunks, left: u64) -> Result<Bytes, String> {
-    let chunk = next(chunks)
-        .await?
-        .ok_or_else(|| "the request's body is shorter than it was declared to be".to_owned())?;
-    match left.checked_sub(chunk.len() as u64) {
-        Some(0) => no_more(chunks).await.map(|()| chunk),
-        Some(_) => Ok(chunk),
-        None => Err(TOO_LONG.to_owned()),
-    }
-}
-
-const TOO_LONG: &str = "the request's body is longer than it was declared to be";
-
-async fn no_more(chunks: &mut Chunks) -> Result<(), String> {
-    match next(chunks).await? {
-        Some(_) => Err(TOO_LONG.to_owned()),
-        None => Ok(()),
-    }
-}
-
-/// The next chunk that holds something.
-async fn next(chunks: &mut Chunks) -> Result<Option<Bytes>, String> {
-    loop {
-        match chunks.next().await {
-            Some(Ok(chunk)) if chunk.is_empty() => {}
-            Some(Ok(chunk)) => return Ok(Some(chunk)),
-            Some(Err(error)) => {
-                return Err(format!("the request's body cannot be read: {error}"));
-            }
-            None => return Ok(None),
-        }
     }
 }

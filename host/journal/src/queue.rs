@@ -242,7 +242,11 @@ impl Queue {
     /// Lets nothing more in, and drops what is queued: nobody will take it.
     pub(crate) fn abandon(&self) {
         self.close();
-        let left = std::mem::take(&mut self.lock().jobs);
+        let mut held = self.lock();
+        held.awaited = 0;
+        let left = std::mem::take(&mut held.jobs);
+        // Each tells the queue that it is gone.
+        drop(held);
         drop(left);
     }
 
@@ -287,5 +291,107 @@ impl Drop for Underway {
         }
         drop(held);
         self.queue.room.add_permits(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use docket_model::{Event, EventKind};
+    use futures_util::FutureExt as _;
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn unawaited() -> Work {
+        let kind = EventKind::RunStarted {
+            workflow: "w".to_owned(),
+            plan: docket_model::Digest::of(b"plan"),
+            inputs: serde_json::Value::Null,
+            group: None,
+        };
+        let event = Event {
+            at: Timestamp::UNIX_EPOCH,
+            kind,
+        };
+        let run = "r".parse().unwrap();
+        let append = Append::new(&run, 0, &[event], Durability::Ordered).unwrap();
+        Work::Append(Box::new(append))
+    }
+
+    /// Brings it at once: there is room.
+    fn bring(queue: &Arc<Queue>, work: Work) -> Option<oneshot::Receiver<Result<(), StoreError>>> {
+        let brought = queue.bring(work).now_or_never();
+        brought.expect("room").expect("open")
+    }
+
+    fn taken(queue: &Queue) -> Vec<Job> {
+        let mut batch = Vec::new();
+        queue.take(&mut batch);
+        batch
+    }
+
+    #[test]
+    fn what_nobody_waits_for_goes_with_what_somebody_does() {
+        let queue = Queue::new();
+        assert!(bring(&queue, unawaited()).is_none());
+        assert!(bring(&queue, Work::Barrier).is_some());
+        assert!(bring(&queue, unawaited()).is_none());
+        assert_eq!(taken(&queue).len(), 3);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_taken_all_the_same() {
+        let queue = Queue::new();
+        bring(&queue, unawaited());
+        assert!(!queue.has_all_of(&"r".parse().unwrap()));
+        let batch = taken(&queue);
+        assert_eq!(batch.len(), 1);
+        assert!(!queue.has_all_of(&"r".parse().unwrap()), "it is under way");
+        drop(batch);
+        assert!(queue.has_all_of(&"r".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_writer_that_sleeps_is_woken_by_anything() {
+        let queue = Queue::new();
+        let writer = {
+            let queue = Arc::clone(&queue);
+            std::thread::spawn(move || taken(&queue).len())
+        };
+        while queue.lock().writer != WriterState::Sleeps {
+            std::thread::yield_now();
+        }
+        bring(&queue, unawaited());
+        assert_eq!(writer.join().unwrap(), 1);
+    }
+
+    #[test]
+    fn whoever_finds_no_room_and_goes_away_leaves_nothing() {
+        let queue = Queue::new();
+        for _ in 0..ROOM {
+            bring(&queue, Work::Barrier);
+        }
+        assert!(queue.bring(Work::Barrier).now_or_never().is_none());
+        let first = taken(&queue);
+        assert_eq!(first.len(), BATCH);
+        drop(first);
+        bring(&queue, Work::Barrier);
+        assert_eq!(queue.lock().jobs.len(), ROOM - BATCH + 1);
+    }
+
+    #[test]
+    fn a_closed_queue_is_emptied_and_an_abandoned_one_tells_everybody() {
+        let queue = Queue::new();
+        bring(&queue, unawaited());
+        queue.close();
+        assert!(queue.bring(Work::Barrier).now_or_never().unwrap().is_none());
+        assert_eq!(taken(&queue).len(), 1);
+        assert!(taken(&queue).is_empty());
+
+        let queue = Queue::new();
+        let waiting = bring(&queue, Work::Barrier).unwrap();
+        queue.abandon();
+        assert!(waiting.now_or_never().unwrap().is_err());
+        assert!(taken(&queue).is_empty());
     }
 }
