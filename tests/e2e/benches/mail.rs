@@ -72,11 +72,12 @@ fn tenant(name: &str) -> TenantConfig {
     config
 }
 
-/// A host that uploads more in five minutes than Graph allows: it is measured, not its patience.
-async fn unpaced(tenant: &mut Apart) -> Host {
+/// The ground of a host that uploads more in five minutes than Graph allows: it is measured, not its
+/// patience.
+async fn unpaced(tenant: &mut Apart) -> Ground {
     let mut ground = tenant.ground().await;
     ground.limits.upload_mb_per_5_minutes = 1_000_000;
-    ground.open().await
+    ground
 }
 
 async fn run(host: &Host, plan: &Plan, name: &str, inputs: Map<String, Value>) -> Value {
@@ -100,7 +101,8 @@ async fn each<F: Future>(count: usize, work: impl Fn(usize) -> F) {
 #[allow(clippy::cast_precision_loss, reason = "figures for people")]
 async fn confirmations() {
     let mut tenant = Apart::start("quiet").await;
-    let host = unpaced(&mut tenant).await;
+    let ground = unpaced(&mut tenant).await;
+    let host = ground.open().await;
     let plan = host.plan("signed-contract-confirmation.yaml");
     let inputs = host.confirmation(DOCUMENT);
     let plain = Plain::new(&mut tenant, SENDER).await;
@@ -179,7 +181,8 @@ async fn sent_items(tenant: &mut Apart) -> usize {
 
 async fn large() {
     let mut tenant = Apart::start("quiet").await;
-    let host = unpaced(&mut tenant).await;
+    let ground = unpaced(&mut tenant).await;
+    let host = ground.open().await;
     let plan = host.plan("signed-contract-confirmation.yaml");
     run(&host, &plan, "small", host.confirmation(DOCUMENT)).await;
     let inputs = host.confirmation(LARGE);

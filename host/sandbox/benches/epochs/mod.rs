@@ -75,11 +75,7 @@ fn compiled() -> Option<Vec<u8>> {
     let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compute.wasm");
     let status = Command::new("rustc")
         .args(["--edition=2024", "--target=wasm32-unknown-unknown"])
-        .args([
-            "--crate-type=cdylib",
-            &format!("-Copt-level={}", std::env::var("OPT").unwrap_or("s".into())),
-            "-Cpanic=abort",
-        ])
+        .args(["--crate-type=cdylib", "-Copt-level=s", "-Cpanic=abort"])
         .arg("-o")
         .args([&built, &source])
         .status();
