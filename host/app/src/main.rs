@@ -38,11 +38,6 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::cli::Cli;
 use crate::exit::Exit;
 
-/// A mail is thousands of small allocations on several threads at once: the system's allocator was a
-/// quarter of the processor time of the workers.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The stack of a worker thread, as a program's main thread has it: expressions, templates and schemas
 /// are read by recursion, whose frames are large where dependencies are not optimised.
 const STACK: usize = 8 << 20;

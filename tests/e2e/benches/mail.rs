@@ -227,10 +227,6 @@ async fn import() {
     tenant.stop().await;
 }
 
-/// As in the binary.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main]
 async fn main() {
     if serve_if_asked(tenant).await {

@@ -18,10 +18,6 @@ mod steps;
 use docket_e2e::apart::serve_if_asked;
 use docket_e2e::measure::is_wanted;
 
-/// As in the binary.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main]
 async fn main() {
     if serve_if_asked(mails::tenant).await {
